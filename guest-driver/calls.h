@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The calls of the ABI that this driver makes, as functions with types. */
+#ifndef TMEM_CALLS_H
+#define TMEM_CALLS_H
+
+#include <linux/types.h>
+#include <tmem_abi.h>
+
+/**
+ * struct tmem_area - where the pages of one swap area live in the store
+ * @pool: pool id
+ * @object: object id inside the pool; the index is the swap slot
+ */
+struct tmem_area {
+	u32 pool;
+	u64 object[3];
+};
+
+/* A rejection leaves the guest as it was without tmem; an error is a bug. */
+static inline bool tmem_status_is_rejection(s32 status)
+{
+	return status >= TMEM_STATUS_REJECT_FIRST &&
+	       status <= TMEM_STATUS_REJECT_LAST;
+}
+
+/*
+ * Begins a new life: every pool of an earlier driver of this guest is gone
+ * afterwards. @batch_max receives the largest batch that the host takes.
+ * Returns 0, -EPROTO (the host speaks another version) or -ENODEV (it lacks
+ * what the driver cannot do without).
+ */
+int tmem_hello(u32 *batch_max);
+
+/* Makes a persistent pool: its id, or a negative errno. */
+int tmem_pool_new_persistent(void);
+
+/* Drops a pool and all it holds. */
+void tmem_pool_destroy(u32 pool);
+
+s32 tmem_put(const struct tmem_area *area, u32 index, u64 frame);
+s32 tmem_get(const struct tmem_area *area, u32 index, u64 frame, u16 flags);
+s32 tmem_flush_range(const struct tmem_area *area, u32 first, u64 count);
+s32 tmem_flush_object(const struct tmem_area *area);
+
+/* @done receives how many of the @count entries at @entries were executed. */
+s32 tmem_batch_call(struct tmem_batch_entry *entries, u32 count, u32 *done);
+
+#endif

@@ -1,0 +1,111 @@
+//! Module builds: the guest driver, or any other directory with a `Kbuild`, for one kernel.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    Cache, Key,
+    build_root::{self, BuildRoot},
+    command::Run,
+    kernels::{BuildIn, Kernel},
+    progress::Step,
+    workspace,
+};
+
+/// Builds the guest driver of this checkout for `kernel` and returns the path of `tmem.ko`.
+///
+/// `debug` adds the test store inside the guest, see `guest-driver/Kconfig`.
+///
+/// # Errors
+/// What the compiler said where the driver does not build; failures to make a build root.
+pub fn build(cache: &Cache, kernel: &Kernel, debug: bool) -> Result<PathBuf> {
+    let sources = workspace().join("guest-driver");
+    let abi = workspace().join("hypercall-abi/include");
+    let options: &[&str] = if debug { &["CONFIG_TMEM_DEBUG=y"] } else { &[] };
+    build_module(cache, kernel, "tmem", &sources, &[(&abi, "include")], options)
+}
+
+/// Builds the module `name` from `sources` for `kernel`: in a copy, to which each of `extra` is added as a
+/// subdirectory, with `options` for make. Returns the path of `<name>.ko`.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_module(
+    cache: &Cache,
+    kernel: &Kernel,
+    name: &str,
+    sources: &Path,
+    extra: &[(&Path, &str)],
+    options: &[&str],
+) -> Result<PathBuf> {
+    let key = || -> Result<String> {
+        let mut key = Key::new().with(&kernel.release).with(&kernel.package_version).with(name).with_tree(sources)?;
+        for (dir, place) in extra {
+            key = key.with(place).with_tree(dir)?;
+        }
+        for option in kernel.recipe.make.iter().map(String::as_str).chain(options.iter().copied()) {
+            key = key.with(option);
+        }
+        if kernel.recipe.build_in == BuildIn::Machine {
+            key = key.with(Run::new("gcc").arg("--version").bytes()?);
+        }
+        Ok(key.name())
+    };
+    let file = format!("{name}.ko");
+    let made_of = key()?;
+    let entry = cache.entry("modules", &made_of, |staging| {
+        let tree = staging.join("build");
+        copy_tree(sources, &tree)?;
+        for (dir, place) in extra {
+            copy_tree(dir, &tree.join(place))?;
+        }
+        ensure!(key()? == made_of, "{} changed while it was being copied; run this again", sources.display());
+        let make = make_in(cache, kernel, &tree)?;
+        let step = Step::start(format!("building {file} for {}", kernel.release));
+        make.args(&kernel.recipe.make)
+            .args(options)
+            .arg("modules")
+            .done()
+            .with_context(|| format!("{file} does not build for {}", kernel.release))?;
+        fs::rename(tree.join(&file), staging.join(&file)).with_context(|| format!("the build made no {file}"))?;
+        fs::remove_dir_all(&tree)?;
+        step.done();
+        Ok(())
+    })?;
+    Ok(entry.join(file))
+}
+
+/// The command `make` for a module in `tree`, with whose tools the kernel's recipe says; without a target yet.
+fn make_in(cache: &Cache, kernel: &Kernel, tree: &Path) -> Result<Run> {
+    let (make, headers, module) = match kernel.recipe.build_in {
+        BuildIn::Machine => (Run::new("make"), kernel.headers(), tree.to_path_buf()),
+        BuildIn::Suite => {
+            let inside = Path::new(build_root::KERNEL);
+            let headers = inside.join(kernel.headers().strip_prefix(&kernel.root)?);
+            let enter = BuildRoot::of(cache, kernel)?.command(kernel, tree);
+            (enter.arg("make"), headers, build_root::MODULE.into())
+        }
+    };
+    let jobs = thread::available_parallelism().map_or(1, Into::into);
+    Ok(make.arg("-C").arg(headers).arg(format!("M={}", module.display())).arg(format!("-j{jobs}")))
+}
+
+/// Copies a directory with what is in it.
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy_tree(&from, &to)?;
+        } else {
+            fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Debian packages this machine needs, and how they get there.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::{command::Run, progress::Step};
+
+/// A package and a file that is there when it is installed.
+const NEEDED: [(&str, &str); 15] = [
+    ("bc", "/usr/bin/bc"),
+    ("bison", "/usr/bin/bison"),
+    ("busybox-static", "/bin/busybox"),
+    ("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"),
+    ("flex", "/usr/bin/flex"),
+    ("gcc", "/usr/bin/gcc"),
+    ("gcc-12", "/usr/bin/gcc-12"),
+    ("kmod", crate::module_tree::DEPMOD),
+    ("libc6-dev", "/usr/include/stdio.h"),
+    ("libelf-dev", "/usr/include/libelf.h"),
+    ("make", "/usr/bin/make"),
+    ("mount", "/usr/bin/mount"),
+    ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
+    ("strace", "/usr/bin/strace"),
+    ("xz-utils", "/usr/bin/xz"),
+];
+
+/// The packages that are not installed.
+#[must_use]
+pub fn missing() -> Vec<&'static str> {
+    NEEDED.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| *package).collect()
+}
+
+/// Makes sure that nothing is missing: installs it as root; as a user says which command does.
+///
+/// # Errors
+/// Where packages are missing and this process may not install them, or apt-get fails.
+pub fn install() -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!("packages are missing; install them with:\n    sudo apt-get install {}", missing.join(" "));
+    }
+    let step = Step::start(format!("installing {}", missing.join(" ")));
+    let apt_get = || Run::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "--yes"]);
+    apt_get().arg("update").done()?;
+    apt_get().args(["install", "--no-install-recommends"]).args(missing).done()?;
+    step.done();
+    Ok(())
+}

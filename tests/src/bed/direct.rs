@@ -1,0 +1,39 @@
+//! This machine itself, where its KVM has hardware behind it.
+
+use super::qemu::outcomes;
+use super::{Images, Job, Outcome};
+use anyhow::{Context, Result};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+/// Runs the job's cases here. Returns the last lines, of which there are none: everything else went to stderr.
+pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) -> Result<String> {
+    let kernel = images.kernel(&job.kernel)?;
+    let directory = std::env::temp_dir().join(format!("tmem-cases-{}", std::process::id()));
+    let of_kernel = directory.join("images").join(&job.kernel);
+    fs::create_dir_all(&of_kernel)?;
+    fs::copy(&kernel.bzimage, of_kernel.join("bzImage"))?;
+    fs::copy(images.guest(&kernel, false)?, of_kernel.join("initramfs"))?;
+
+    let mut process = Command::new(&images.cases)
+        .arg("host")
+        .arg("--tmem")
+        .arg(&images.tmem)
+        .arg("--images")
+        .arg(directory.join("images"))
+        .arg("--scratch")
+        .arg(directory.join("scratch"))
+        .args(["--kernel", &job.kernel])
+        .args(job.cases.iter().map(|case| case.name))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start tmem-cases")?;
+    let stdout = process.stdout.take().context("no pipe from tmem-cases")?;
+    let mut line = outcomes(heard);
+    BufReader::new(stdout).lines().map_while(Result::ok).for_each(|text| line(&text));
+    process.wait()?;
+    fs::remove_dir_all(&directory)?;
+    Ok(String::new())
+}

@@ -1,0 +1,102 @@
+//! The images that the beds boot: a guest's for each kernel, and that of the emulated host.
+
+use anyhow::{Context, Result};
+use images::initramfs::Builder;
+use images::kernels::{self, Kernel};
+use images::{Cache, driver, programs};
+use std::path::{Path, PathBuf};
+
+/// The kernel of the emulated host.
+const HOST_KERNEL: &str = "6.12";
+/// Modules of a guest: devices of our VMM, the panic event, the power button, and what cases use.
+const GUEST_MODULES: [&str; 5] = ["virtio_mmio", "virtio_blk", "virtio-rng", "button", "evdev"];
+/// Modules of the emulated host.
+const HOST_MODULES: [&str; 4] = ["kvm", "kvm_amd nested=0", "virtio_pci", "virtio_blk"];
+/// The module of the panic event: its name has changed.
+const PANIC_MODULES: [&str; 2] = ["pvpanic_mmio", "pvpanic"];
+
+/// Makes images, from the cache where it has them.
+#[derive(Debug)]
+pub struct Images {
+    cache: Cache,
+    /// The `tmem` command, static.
+    pub tmem: PathBuf,
+    /// The case runner, static.
+    pub cases: PathBuf,
+    /// The load generator, static.
+    pub load: PathBuf,
+}
+
+impl Images {
+    /// Builds the programs that go into images.
+    ///
+    /// # Errors
+    /// Where they do not build or there is no place for a cache.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            cache: Cache::open()?,
+            tmem: programs::guest("tmem")?,
+            cases: programs::guest("tmem-cases")?,
+            load: programs::guest("tmem-load")?,
+        })
+    }
+
+    /// A directory on a real disk of this machine.
+    pub(super) fn scratch(&self) -> &Path {
+        self.cache.root()
+    }
+
+    /// The kernel of that name.
+    ///
+    /// # Errors
+    /// Where it cannot be fetched.
+    pub fn kernel(&self, name: &str) -> Result<Kernel> {
+        kernels::fetch(&self.cache, name)
+    }
+
+    /// The kernel that emulated hosts run.
+    ///
+    /// # Errors
+    /// Where it cannot be fetched.
+    pub fn host_kernel(&self) -> Result<Kernel> {
+        self.kernel(HOST_KERNEL)
+    }
+
+    /// A guest's initramfs: busybox, the driver (`debug` adds its test store), the load generator, the guest halves.
+    ///
+    /// # Errors
+    /// Where the driver does not build or the image cannot be written.
+    pub fn guest(&self, kernel: &Kernel, debug: bool) -> Result<PathBuf> {
+        let module =
+            driver::build(&self.cache, kernel, debug).with_context(|| format!("the driver for {}", kernel.release))?;
+        let mut builder = Builder::new()
+            .busybox()?
+            .modules("boot", kernel, &GUEST_MODULES)?
+            .module_file("tmem", &module, "")?
+            .file(&self.load, "/bin/tmem-load")?
+            .file(&self.cases, "/bin/tmem-cases")?;
+        for name in PANIC_MODULES {
+            if let Ok(with) = builder.clone().modules("boot", kernel, &[name]) {
+                builder = with;
+            }
+        }
+        builder.init("tmem-cases guest; poweroff -f").build(&self.cache)
+    }
+
+    /// An emulated host's initramfs: the programs, the guest's kernel and initramfs, and `script` to run.
+    ///
+    /// # Errors
+    /// Where the image cannot be written.
+    pub fn host(&self, guest_kernel: &Kernel, guest: &Path, script: &str) -> Result<PathBuf> {
+        let name = &guest_kernel.recipe.name;
+        Builder::new()
+            .busybox()?
+            .modules("boot", &self.host_kernel()?, &HOST_MODULES)?
+            .file(&self.tmem, "/bin/tmem")?
+            .file(&self.cases, "/bin/tmem-cases")?
+            .file(&guest_kernel.bzimage, &format!("/images/{name}/bzImage"))?
+            .file(guest, &format!("/images/{name}/initramfs"))?
+            .init(&format!("{script}\npoweroff -f"))
+            .build(&self.cache)
+    }
+}

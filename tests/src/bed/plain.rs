@@ -1,0 +1,45 @@
+//! A guest with two CPUs in plain emulation: the driver's calls are answered by the test store inside the guest, so
+//! that its locks are raced by CPUs that really run at the same time. There is no KVM and no host half.
+
+use super::qemu::{self, Emulated};
+use super::{Images, Job, Outcome};
+use crate::marker;
+use anyhow::Result;
+use std::time::Instant;
+
+const MEMORY_MIB: u32 = 256;
+
+/// Runs each case of the job in a machine of its own. Returns the last lines of the last.
+pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) -> Result<String> {
+    let kernel = images.kernel(&job.kernel)?;
+    let guest = images.guest(&kernel, true)?;
+    let mut last = String::new();
+    for case in &job.cases {
+        let started = Instant::now();
+        let machine = Emulated {
+            cpu: "EPYC-v3",
+            cpus: 2,
+            memory_mib: MEMORY_MIB,
+            kernel: &kernel.bzimage,
+            initramfs: &guest,
+            cmdline: &format!("loglevel=4 oops=panic panic_on_warn=1 watchdog_thresh=60 tmem.case={}", case.name),
+            disk: None,
+        };
+        let mut ended = None;
+        last = qemu::run(&machine, |line| match marker::parse(line) {
+            Some((marker::DONE, _)) => ended = Some(None),
+            Some((marker::FAILED, why)) => ended = Some(Some(why.as_str().unwrap_or_default().to_owned())),
+            _ => {}
+        })?;
+        let Some(failure) = ended else { return Ok(last) };
+        let failure = failure.map(|why| format!("{why}\n{last}"));
+        heard(Outcome {
+            case: case.name.to_owned(),
+            kernel: job.kernel.clone(),
+            seconds: started.elapsed().as_secs_f64(),
+            notes: Vec::new(),
+            failure,
+        });
+    }
+    Ok(last)
+}

@@ -1,0 +1,96 @@
+//! A QEMU that runs to its end, and whose serial port is read meanwhile.
+
+use super::Outcome;
+use anyhow::{Context, Result, ensure};
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+const QEMU: &str = "qemu-system-x86_64";
+/// Longest silence of a machine: longer than any case takes.
+const SILENCE: Duration = Duration::from_secs(900);
+/// Lines kept for a failure's report.
+const KEPT_LINES: usize = 60;
+
+/// What machine to emulate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Emulated<'a> {
+    /// Value of `-cpu`.
+    pub cpu: &'a str,
+    /// Number of CPUs.
+    pub cpus: u8,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// The kernel's image.
+    pub kernel: &'a Path,
+    /// Its initramfs.
+    pub initramfs: &'a Path,
+    /// More kernel options.
+    pub cmdline: &'a str,
+    /// A disk image of this machine, as `/dev/vda`; nothing of it is cached here.
+    pub disk: Option<&'a Path>,
+}
+
+/// Runs the machine until it powers off; `line` hears each line of its serial port. Returns the last lines.
+pub(super) fn run(machine: &Emulated<'_>, mut line: impl FnMut(&str)) -> Result<String> {
+    let mut command = Command::new(QEMU);
+    if let Some(disk) = machine.disk {
+        command.arg("-drive").arg(format!("file={},if=virtio,format=raw,cache=none", disk.display()));
+    }
+    let mut process = command
+        .args(["-machine", "q35,accel=tcg,smm=off", "-nodefaults", "-nographic", "-serial", "stdio", "-no-reboot"])
+        .args(["-cpu", machine.cpu, "-smp", &machine.cpus.to_string(), "-m", &machine.memory_mib.to_string()])
+        .arg("-kernel")
+        .arg(machine.kernel)
+        .arg("-initrd")
+        .arg(machine.initramfs)
+        .arg("-append")
+        .arg(format!("console=ttyS0 quiet panic=-1 mitigations=off rdinit=/init {}", machine.cmdline))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {QEMU} (package qemu-system-x86)"))?;
+    let stdout = process.stdout.take().context("no pipe from QEMU")?;
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+            if sender.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut tail = VecDeque::new();
+    let silent = loop {
+        match lines.recv_timeout(SILENCE) {
+            Ok(text) => {
+                line(&text);
+                if tail.len() == KEPT_LINES {
+                    tail.pop_front();
+                }
+                tail.push_back(format!("  | {text}\n"));
+            }
+            Err(RecvTimeoutError::Disconnected) => break false,
+            Err(RecvTimeoutError::Timeout) => break true,
+        }
+    };
+    if silent {
+        process.kill()?;
+    }
+    process.wait()?;
+    let tail: String = tail.into_iter().collect();
+    ensure!(!silent, "the emulated machine was silent for {SILENCE:?}\n{tail}");
+    Ok(tail)
+}
+
+/// Hands the outcomes among the lines on.
+pub(super) fn outcomes(heard: &mut dyn FnMut(Outcome)) -> impl FnMut(&str) + '_ {
+    move |line| {
+        if let Some(outcome) = Outcome::parse(line) {
+            heard(outcome);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What a case is.
+
+use crate::{guest::Guest, host::Host};
+
+/// A case: what the host does and what the guest does, on which kernels.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// Its name, by which it is chosen and reported.
+    pub name: &'static str,
+    /// What it shows, in one line.
+    pub shows: &'static str,
+    /// When and where it runs.
+    pub runs: Runs,
+    /// The host half: starts the VM, looks at the store, judges.
+    pub host: fn(&mut Host) -> anyhow::Result<()>,
+    /// The guest half: runs inside, after the modules of the boot group are loaded.
+    pub guest: fn(&mut Guest) -> anyhow::Result<()>,
+}
+
+/// On which kernels a case runs in the tests; the soak runs it on every kernel that can run it at all.
+#[derive(Clone, Copy, Debug)]
+pub struct Runs {
+    /// Kernels of `cargo xtask test`.
+    pub test: &'static [&'static str],
+    /// Kernels of `cargo xtask soak`.
+    pub soak: &'static [&'static str],
+    /// What is under it.
+    pub under: Under,
+}
+
+/// What a case runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Under {
+    /// `tmem run` on KVM: the machine's own, or that of an emulated host.
+    Kvm,
+    /// A guest with two CPUs in plain emulation, its calls answered by the test store inside it: real concurrency,
+    /// which the emulated host cannot give. Such a case has no host half.
+    PlainEmulation,
+}
+
+/// Every kernel that the driver supports.
+pub const ALL_KERNELS: &[&str] = &["5.10", "6.1", "6.12", "sid"];
+
+impl Runs {
+    /// On 6.1 in the tests, on every kernel in the soak.
+    pub const ON_6_1: Self = Self { test: &["6.1"], soak: ALL_KERNELS, under: Under::Kvm };
+    /// On every kernel in the tests too.
+    pub const ON_ALL: Self = Self { test: ALL_KERNELS, soak: ALL_KERNELS, under: Under::Kvm };
+    /// Only where modules can register with frontswap.
+    pub const ON_5_10: Self = Self { test: &["5.10"], soak: &["5.10"], under: Under::Kvm };
+}

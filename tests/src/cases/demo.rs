@@ -1,0 +1,101 @@
+//! The demo: the same load in the same small guest, once with a swap disk and once with tmem.
+
+use super::exactness::{host_counter, host_sum};
+use crate::case::{Case, Runs, Under};
+use crate::guest::{Guest, vmstat};
+use crate::host::{Disk, Host, Spec};
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::path::PathBuf;
+
+pub(super) const CASE: Case = Case {
+    name: DEMO,
+    shows: "a load of 1.6 x RAM against disk swap and against tmem",
+    runs: Runs { test: &[], soak: &[], under: Under::Kvm },
+    host,
+    guest,
+};
+
+/// Name of the demo's case.
+pub const DEMO: &str = "demo";
+
+/// Guest memory in MiB.
+const MEMORY_MIB: u32 = 160;
+const SECTORS_PER_PAGE: u64 = 8;
+/// A disk that the emulated host has for this.
+const REAL_DISK: &str = "/dev/vda";
+
+/// What one run of the load cost.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// What the guest swapped to.
+    pub swap: String,
+    /// Run time of the load in seconds.
+    pub seconds: f64,
+    /// Pages read from the disk.
+    pub disk_read_pages: u64,
+    /// Pages written to the disk.
+    pub disk_written_pages: u64,
+    /// Pages in the store when it held most.
+    pub stored_pages: u64,
+    /// Host memory that they took, metadata included, in bytes.
+    pub host_bytes: u64,
+    /// Pages that did not hold what was written.
+    pub bad_pages: u64,
+}
+
+fn host(host: &mut Host) -> Result<()> {
+    let disk = match Host::owns_machine() {
+        true => PathBuf::from(REAL_DISK),
+        false => host.disk("swap", 512 << 20)?,
+    };
+    for swap in ["disk", "tmem"] {
+        let spec = Spec {
+            memory_mib: MEMORY_MIB,
+            limit: (swap == "tmem").then(|| "400%".to_owned()),
+            disks: vec![Disk { path: disk.clone(), read_only: false }],
+            ..Spec::default()
+        };
+        let mut vm = host.start(&spec.arguments([swap]))?;
+        vm.expect("holding")?;
+        let full = vm.show()?;
+        vm.go()?;
+        let ran = vm.expect("ran")?;
+        let after = vm.show()?;
+        let pages = |counter: &str| -> Result<u64> { Ok(host_counter(&after, "disk0", counter)? / SECTORS_PER_PAGE) };
+        let row = Row {
+            swap: swap.to_owned(),
+            seconds: ran["seconds"].as_f64().context("no time")?,
+            disk_read_pages: pages("sectors_read")?,
+            disk_written_pages: pages("sectors_written")?,
+            stored_pages: host_sum(&full, "store", "persistent_pages"),
+            host_bytes: host_sum(&full, "store", "resident_bytes"),
+            bad_pages: ran["bad_pages"].as_u64().context("no count of bad pages")?,
+        };
+        host.note(serde_json::to_string(&row)?);
+        vm.go()?;
+        vm.finish()?;
+    }
+    Ok(())
+}
+
+fn guest(guest: &mut Guest) -> Result<()> {
+    let device = match guest.argument(0)? {
+        "tmem" => {
+            guest.load_driver(&[])?;
+            "/dev/tmem0"
+        }
+        _ => "/dev/vda",
+    };
+    let swap = guest.swap_on(device)?;
+    let mut load = guest.start_load(&["--size", &guest.percent_of_memory(160)?, "--passes", "1", "--hold", "line"])?;
+    // The load has filled its working set and waits: that is when the store holds most.
+    load.wait_until_holding()?;
+    guest.sync("holding", &json!(null))?;
+    load.go()?;
+    let report = load.report()?.context("the load was killed")?;
+    ensure!(vmstat("pswpout")? > 0, "nothing was swapped out");
+    guest.sync("ran", &json!({ "seconds": report.seconds(), "bad_pages": report.bad_pages }))?;
+    swap.off()
+}

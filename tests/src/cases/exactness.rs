@@ -1,0 +1,53 @@
+//! What the counters of the kernel, the driver and the host must agree on, without tolerance.
+
+use crate::guest::Counters;
+use anyhow::{Result, anyhow, ensure};
+use protocol::VmReport;
+
+/// Swap-header accesses that are not in the kernel's counters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Headers {
+    /// Pages that `mkswap` wrote.
+    pub writes: u64,
+    /// Pages that `swapon` read.
+    pub reads: u64,
+}
+
+/// A counter of the host.
+pub(super) fn host_counter(report: &VmReport, group: &str, name: &str) -> Result<u64> {
+    let counter = report.counters.get(group).and_then(|counters| counters.get(name));
+    counter.copied().ok_or_else(|| anyhow!("tmem show has no counter {group}.{name}"))
+}
+
+/// The host's counters of a group whose names start so, added up.
+pub(super) fn host_sum(report: &VmReport, group: &str, prefix: &str) -> u64 {
+    let counters = report.counters.get(group).into_iter().flatten();
+    counters.filter(|(name, _)| name.starts_with(prefix)).map(|(_, value)| value).sum()
+}
+
+/// The driver and the host counted the same puts, gets and flushes.
+pub(super) fn both_sides_agree(guest: &Counters, host: &VmReport) -> Result<()> {
+    for (driver, store) in [("puts_accepted", "puts_accepted"), ("gets_hit", "gets_hit")] {
+        let (guest, host) = (guest.driver(driver)?, host_counter(host, "store", store)?);
+        ensure!(guest == host, "{driver}: the driver counted {guest}, the host {host}");
+    }
+    let (guest, host) = (guest.sum("puts_rejected_"), host_sum(host, "store", "puts_rejected_"));
+    ensure!(guest == host, "rejected puts: the driver counted {guest}, the host {host}");
+    Ok(())
+}
+
+/// On the swap device: accepted + rejected puts = pswpout + header writes, gets = pswpin + header reads. A page read
+/// from the backing disk is the get of one that was rejected.
+pub(super) fn swap_device_is_exact(guest: &Counters, headers: Headers) -> Result<()> {
+    let puts = guest.driver("puts_accepted")? + guest.sum("puts_rejected_");
+    ensure!(puts == guest.pswpout + headers.writes, "{puts} puts, pswpout {} + {headers:?}", guest.pswpout);
+    let gets = guest.driver("gets_hit")? + guest.driver("backing_reads")?;
+    ensure!(gets == guest.pswpin + headers.reads, "{gets} gets, pswpin {} + {headers:?}", guest.pswpin);
+    Ok(())
+}
+
+/// Entries a call, for a note.
+#[expect(clippy::cast_precision_loss, reason = "for people, with no digit behind the point")]
+pub(super) fn ratio((entries, calls): (u64, u64)) -> f64 {
+    entries as f64 / calls.max(1) as f64
+}

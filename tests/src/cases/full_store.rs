@@ -1,0 +1,44 @@
+//! No backing disk and a store that is full: the kernel survives the write errors, whatever is still alive is whole,
+//! and swap works again once there is room.
+
+use super::exactness::{both_sides_agree, host_sum};
+use crate::case::{Case, Runs};
+use crate::guest::{Counters, Guest};
+use crate::host::{Host, Spec};
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+pub(super) const CASE: Case = Case {
+    name: "full-store",
+    shows: "no room and no disk: no oops, no hang; swap works again when there is room",
+    runs: Runs::ON_6_1,
+    host,
+    guest,
+};
+
+fn host(host: &mut Host) -> Result<()> {
+    let mut vm = host.start(&Spec { memory_mib: 160, limit: Some("10%".to_owned()), ..Spec::default() })?;
+    let counters: Counters = serde_json::from_value(vm.expect("full")?)?;
+    let report = vm.show()?;
+    both_sides_agree(&counters, &report)?;
+    let rejected = host_sum(&report, "store", "puts_rejected_");
+    ensure!(rejected > 100, "only {rejected} puts were rejected: the case shows nothing");
+    vm.tmem("set", &["--limit", "640MiB"])?;
+    vm.go()?;
+    vm.expect("roomy")?;
+    let after = host_sum(&vm.show()?, "store", "puts_rejected_");
+    ensure!(after == rejected, "{} puts were rejected where there is room", after - rejected);
+    vm.go()?;
+    vm.finish()
+}
+
+fn guest(guest: &mut Guest) -> Result<()> {
+    guest.load_driver(&[])?;
+    let swap = guest.swap_on("/dev/tmem0")?;
+    // The OOM killer may take it; if not, every page is right.
+    guest.start_load(&["--size", &guest.percent_of_memory(160)?])?.finish_or_killed()?;
+    guest.sync("full", &json!(Counters::read()?))?;
+    guest.load(&["--size", &guest.percent_of_memory(150)?])?;
+    guest.sync("roomy", &Value::Null)?;
+    swap.off()
+}

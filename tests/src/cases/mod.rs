@@ -1,0 +1,58 @@
+//! The cases: one file each, with its host half and its guest half.
+
+mod backing_disk;
+mod boot;
+mod control;
+mod demo;
+mod endings;
+mod exactness;
+mod fork;
+mod frontswap;
+mod full_store;
+mod hog;
+mod huge_pages;
+mod kexec;
+mod killed;
+mod nearly_full;
+mod readahead;
+mod refusals;
+mod reload;
+mod restart;
+mod swapoff;
+mod two_hogs;
+
+use crate::case::Case;
+
+pub use demo::{DEMO, Row};
+
+/// Every case, in the order in which they run.
+pub const ALL: &[Case] = &[
+    boot::CASE,
+    endings::CASE,
+    refusals::CASE,
+    hog::CASE,
+    swapoff::CASE,
+    fork::CASE,
+    two_hogs::CASE,
+    huge_pages::CASE,
+    readahead::CASE,
+    backing_disk::CASE,
+    full_store::CASE,
+    control::CASE,
+    nearly_full::CASE,
+    nearly_full::ON_TWO_CPUS_CASE,
+    nearly_full::NAIVE_CASE,
+    reload::CASE,
+    restart::CASE,
+    kexec::CASE,
+    killed::CASE,
+    frontswap::CASE,
+    frontswap::OVER_LIMIT_CASE,
+    frontswap::HUGE_PAGES_CASE,
+];
+
+/// The case of that name.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static Case> {
+    ALL.iter().chain([&demo::CASE]).find(|case| case.name == name)
+}

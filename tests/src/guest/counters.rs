@@ -1,0 +1,60 @@
+//! Counters of the guest: the kernel's and the driver's.
+
+use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+
+const DRIVER: &str = "/sys/kernel/tmem";
+
+/// What the guest has counted since boot (the kernel) and since the driver was loaded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Counters {
+    /// Pages swapped in, from `/proc/vmstat`.
+    pub pswpin: u64,
+    /// Pages swapped out, from `/proc/vmstat`.
+    pub pswpout: u64,
+    /// The driver's counters by file name.
+    pub driver: BTreeMap<String, u64>,
+}
+
+impl Counters {
+    /// Reads them all.
+    ///
+    /// # Errors
+    /// Where the driver is not loaded.
+    pub fn read() -> Result<Self> {
+        let mut driver = BTreeMap::new();
+        for entry in fs::read_dir(DRIVER).context("the driver's counters")? {
+            let entry = entry?;
+            let value = fs::read_to_string(entry.path())?.trim().parse();
+            driver.insert(entry.file_name().to_string_lossy().into_owned(), value.context("a counter")?);
+        }
+        Ok(Self { pswpin: vmstat("pswpin")?, pswpout: vmstat("pswpout")?, driver })
+    }
+
+    /// One of the driver's counters.
+    ///
+    /// # Errors
+    /// Where there is none of that name.
+    pub fn driver(&self, name: &str) -> Result<u64> {
+        self.driver.get(name).copied().ok_or_else(|| anyhow!("the driver has no counter {name}"))
+    }
+
+    /// Sum of the driver's counters whose names start so.
+    #[must_use]
+    pub fn sum(&self, prefix: &str) -> u64 {
+        self.driver.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, value)| value).sum()
+    }
+}
+
+/// A line of `/proc/vmstat`.
+///
+/// # Errors
+/// Where the kernel has no such line.
+pub fn vmstat(name: &str) -> Result<u64> {
+    let text = fs::read_to_string("/proc/vmstat")?;
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    let value = lines.find(|(key, _)| *key == name).ok_or_else(|| anyhow!("no {name} in /proc/vmstat"))?.1;
+    Ok(value.parse()?)
+}

@@ -1,0 +1,141 @@
+//! The host half of a case: starts VMs by `tmem run` and controls them by the `tmem` command, as a user does.
+
+mod console;
+mod spec;
+mod vm;
+
+pub use spec::{Disk, Spec};
+pub use vm::Vm;
+
+use anyhow::{Context, Result};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The files that a host half works with. They lie where the bed put them.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The `tmem` command.
+    pub tmem: PathBuf,
+    /// Directory with, for each kernel, `NAME/bzImage` and `NAME/initramfs`.
+    pub images: PathBuf,
+    /// Directory for what the cases make.
+    pub scratch: PathBuf,
+}
+
+/// What a host half has at hand.
+#[derive(Debug)]
+pub struct Host {
+    files: Files,
+    case: &'static str,
+    kernel: String,
+    dir: PathBuf,
+    started: u32,
+    /// Figures for people, printed with the outcome.
+    pub notes: Vec<String>,
+}
+
+impl Host {
+    /// Makes a directory for a case on a kernel.
+    ///
+    /// # Errors
+    /// Where the directory cannot be made.
+    pub fn new(files: &Files, case: &'static str, kernel: &str) -> Result<Self> {
+        let dir = files.scratch.join(format!("{case}-{kernel}"));
+        if dir.exists() {
+            fs::remove_dir_all(&dir)?;
+        }
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        Ok(Self { files: files.clone(), case, kernel: kernel.to_owned(), dir, started: 0, notes: Vec::new() })
+    }
+
+    /// Adds a figure to what is printed with the outcome.
+    pub fn note(&mut self, figure: String) {
+        self.notes.push(figure);
+    }
+
+    /// Name of the kernel under test.
+    #[must_use]
+    pub fn kernel(&self) -> &str {
+        &self.kernel
+    }
+
+    /// Directory of this case.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The kernel's image.
+    #[must_use]
+    pub fn bzimage(&self) -> PathBuf {
+        self.files.images.join(&self.kernel).join("bzImage")
+    }
+
+    /// The guest's initramfs.
+    #[must_use]
+    pub fn initramfs(&self) -> PathBuf {
+        self.files.images.join(&self.kernel).join("initramfs")
+    }
+
+    /// Makes an empty disk image of this size in the case's directory.
+    ///
+    /// # Errors
+    /// Where the file cannot be made.
+    pub fn disk(&self, name: &str, bytes: u64) -> Result<PathBuf> {
+        let path = self.dir.join(name);
+        File::create(&path)?.set_len(bytes)?;
+        Ok(path)
+    }
+
+    /// Writes the VM's configuration and starts it.
+    ///
+    /// # Errors
+    /// Where the file cannot be written or `tmem` not be started.
+    pub fn start(&mut self, spec: &Spec) -> Result<Vm> {
+        self.started += 1;
+        let name = format!("{}-{}-{}", self.case, self.kernel, self.started);
+        let config = self.write_config(&name, spec)?;
+        Vm::start(&self.files.tmem, name, &config, spec)
+    }
+
+    /// Writes the configuration of a VM of that name and returns its path.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write_config(&self, name: &str, spec: &Spec) -> Result<PathBuf> {
+        let config = self.dir.join(format!("{name}.toml"));
+        fs::write(&config, spec.toml(name, self.case, &self.bzimage(), &self.initramfs()))?;
+        Ok(config)
+    }
+
+    /// The `tmem` command with these arguments, not yet started.
+    #[must_use]
+    pub fn tmem_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.files.tmem);
+        command.args(arguments);
+        command
+    }
+
+    /// Runs the `tmem` command to its end.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn tmem(&self, arguments: &[&str]) -> Result<Output> {
+        self.tmem_command(arguments).output().context("cannot start tmem")
+    }
+
+    /// Whether the machine is an emulated host of ours, on which nobody minds what is done to `/dev`.
+    #[must_use]
+    pub fn owns_machine() -> bool {
+        fs::read_to_string("/proc/cmdline").is_ok_and(|cmdline| cmdline.contains("tmem.emulated-host"))
+    }
+
+    /// Runs a VM whose guest half needs the host only to be there.
+    ///
+    /// # Errors
+    /// Where the guest half fails or the VM does not end with a shutdown.
+    pub fn run_guest(&mut self, spec: &Spec) -> Result<()> {
+        self.start(spec)?.finish()
+    }
+}

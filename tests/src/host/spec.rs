@@ -1,0 +1,88 @@
+//! The VM that a case wants, and its `vm.toml`.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Options of every kernel under test: any warning, oops or stuck CPU ends the guest, and with it the case.
+const CMDLINE: &str = "console=ttyS0 quiet loglevel=4 panic=0 oops=panic panic_on_warn=1 softlockup_panic=1 \
+                       watchdog_thresh=60 mitigations=off rdinit=/init";
+
+/// A disk of the VM.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// The image.
+    pub path: PathBuf,
+    /// Whether the guest may write.
+    pub read_only: bool,
+}
+
+/// A VM.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Guest memory in MiB.
+    pub memory_mib: u32,
+    /// Number of vCPUs.
+    pub vcpus: u8,
+    /// `tmem.limit`, or nothing for a VM without tmem.
+    pub limit: Option<String>,
+    /// Disks in their order: `/dev/vda` and so on.
+    pub disks: Vec<Disk>,
+    /// Words for the guest half; see `Guest::argument`.
+    pub arguments: Vec<String>,
+    /// More kernel options.
+    pub cmdline: String,
+    /// Flags for `tmem run`.
+    pub flags: Vec<String>,
+    /// How long the guest half may take between two markers.
+    pub patience: Duration,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            memory_mib: 192,
+            vcpus: 1,
+            limit: Some("400%".to_owned()),
+            disks: Vec::new(),
+            arguments: Vec::new(),
+            cmdline: String::new(),
+            flags: Vec::new(),
+            patience: Duration::from_secs(240),
+        }
+    }
+}
+
+impl Spec {
+    /// The same with a writable disk added.
+    #[must_use]
+    pub fn disk(mut self, path: PathBuf) -> Self {
+        self.disks.push(Disk { path, read_only: false });
+        self
+    }
+
+    /// The same with words for the guest half.
+    #[must_use]
+    pub fn arguments<const N: usize>(mut self, words: [&str; N]) -> Self {
+        self.arguments.extend(words.map(str::to_owned));
+        self
+    }
+
+    pub(super) fn toml(&self, name: &str, case: &str, kernel: &Path, initramfs: &Path) -> String {
+        let words = self.arguments.iter().fold(String::new(), |all, word| all + " tmem.argument=" + word);
+        let cmdline = format!("{CMDLINE} {} tmem.case={case}{words}", self.cmdline);
+        let mut toml = format!(
+            "name = {name:?}\nkernel = {kernel:?}\ninitrd = {initramfs:?}\ncmdline = {cmdline:?}\nvcpus = {}\n\
+             memory = \"{}MiB\"\ncpu = \"baseline\"\n",
+            self.vcpus, self.memory_mib
+        );
+        for disk in &self.disks {
+            let _ = write!(toml, "\n[[disk]]\npath = {:?}\nread_only = {}\n", disk.path, disk.read_only);
+        }
+        let _ = match &self.limit {
+            Some(limit) => write!(toml, "\n[tmem]\nlimit = {limit:?}\n"),
+            None => write!(toml, "\n[tmem]\nenabled = false\n"),
+        };
+        toml
+    }
+}

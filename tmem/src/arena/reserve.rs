@@ -1,0 +1,59 @@
+//! The slabs that no class owns.
+
+use super::slab::Blank;
+
+/// Empty slabs that stay resident for the next put: 4 MiB.
+const IDLE_SLABS: usize = 64;
+
+/// Slabs between owners: idle ones, still resident and charged, and blank ones, which cost nothing.
+#[derive(Debug)]
+pub(super) struct Reserve {
+    idle: Vec<Blank>,
+    blank: Vec<u32>,
+    /// First slab that was never used.
+    next: u32,
+    total: u32,
+}
+
+impl Reserve {
+    pub(super) fn new(total: u32) -> Self {
+        Self { idle: Vec::new(), blank: Vec::new(), next: 0, total }
+    }
+
+    /// A slab for a class: a resident one where there is one, else one that was given back, else a new one.
+    pub(super) fn take(&mut self) -> Option<Blank> {
+        if let Some(idle) = self.idle.pop() {
+            return Some(idle);
+        }
+        let number = self.blank.pop().or_else(|| {
+            let number = self.next;
+            self.next += u32::from(number < self.total);
+            (number < self.total).then_some(number)
+        })?;
+        Some(Blank { number, resident_pages: 0 })
+    }
+
+    /// Takes an empty slab in.
+    pub(super) fn give(&mut self, slab: Blank) {
+        if slab.resident_pages == 0 {
+            self.blank.push(slab.number);
+        } else {
+            self.idle.push(slab);
+        }
+    }
+
+    /// The older half of the idle slabs, once there are too many; so giving back is one call for many slabs.
+    pub(super) fn take_surplus(&mut self) -> Vec<Blank> {
+        if self.idle.len() > IDLE_SLABS { self.idle.drain(..IDLE_SLABS / 2).collect() } else { Vec::new() }
+    }
+
+    /// All idle slabs.
+    pub(super) fn take_idle(&mut self) -> Vec<Blank> {
+        std::mem::take(&mut self.idle)
+    }
+
+    /// Pages of idle slabs.
+    pub(super) fn resident_pages(&self) -> usize {
+        self.idle.iter().map(|slab| slab.resident_pages).sum()
+    }
+}

@@ -1,0 +1,151 @@
+//! One slab of a size class, and the class's slabs that have a free slot.
+
+use std::collections::BTreeMap;
+
+use super::class::{SLAB_BYTES, slot_bytes};
+use crate::key::PAGE_SIZE;
+use crate::quota::{OverLimit, Quota};
+
+/// Ends the list of freed slots.
+const NONE: u16 = u16::MAX;
+
+/// A slab as it lies between owners: its number, and how many of its pages, from the first, are resident (and charged).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Blank {
+    pub(super) number: u32,
+    pub(super) resident_pages: usize,
+}
+
+/// Which slots of a slab are taken. Freed slots form a list through their own first bytes, so that this stays small.
+#[derive(Debug)]
+struct Slab {
+    taken: u16,
+    /// Slots handed out at least once; those behind have never been touched by this class.
+    begun: u16,
+    free_head: u16,
+    resident_pages: usize,
+}
+
+impl Slab {
+    /// Pages that must be resident for the first `slots` slots.
+    fn pages_for(slots: u16, class: usize) -> usize {
+        (usize::from(slots) * slot_bytes(class)).div_ceil(PAGE_SIZE)
+    }
+
+    /// Whether the next slot makes more memory resident.
+    fn must_grow(&self, class: usize) -> bool {
+        self.free_head == NONE && Self::pages_for(self.begun + 1, class) > self.resident_pages
+    }
+}
+
+/// The slabs of one class that have a free slot; full ones are known by their entries alone.
+///
+/// Ordered so that slots which cost nothing come first, and among those the lowest addresses: what is high empties.
+#[derive(Debug)]
+pub(super) struct Class {
+    number: usize,
+    /// Slabs of the class, full ones included.
+    owned: usize,
+    open: BTreeMap<(bool, u32), Slab>,
+}
+
+/// Reads and writes the list links inside freed slots.
+pub(super) trait Links {
+    /// The link in a freed slot.
+    fn read(&self, slab: u32, offset: usize) -> u16;
+    /// Sets the link in a slot that is being freed.
+    fn write(&self, slab: u32, offset: usize, link: u16);
+}
+
+impl Class {
+    pub(super) fn new(number: usize) -> Self {
+        Self { number, owned: 0, open: BTreeMap::new() }
+    }
+
+    /// Number of slots of a slab. It fits: the smallest slot is 16 bytes.
+    fn slots(&self) -> u16 {
+        u16::try_from(SLAB_BYTES / slot_bytes(self.number)).unwrap_or(NONE - 1)
+    }
+
+    /// Whether a slab must be [added](Self::add) before the next slot can be taken.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub(super) fn add(&mut self, blank: Blank) {
+        let slab = Slab { taken: 0, begun: 0, free_head: NONE, resident_pages: blank.resident_pages };
+        self.owned += 1;
+        self.insert(blank.number, slab);
+    }
+
+    /// Takes a slot and returns its slab and its offset in it; pages that become resident are charged.
+    ///
+    /// `None` when the class is exhausted.
+    pub(super) fn take(&mut self, links: &impl Links, quota: &Quota) -> Option<Result<(u32, usize), OverLimit>> {
+        let bytes = slot_bytes(self.number);
+        let slots = self.slots();
+        let mut first = self.open.first_entry()?;
+        let (grows, number) = *first.key();
+        let slab = first.get_mut();
+        let slot = if slab.free_head == NONE {
+            if grows {
+                let pages = Slab::pages_for(slab.begun + 1, self.number);
+                if let Err(over) = quota.try_charge((pages - slab.resident_pages) * PAGE_SIZE) {
+                    return Some(Err(over));
+                }
+                slab.resident_pages = pages;
+            }
+            slab.begun += 1;
+            slab.begun - 1
+        } else {
+            let slot = slab.free_head;
+            slab.free_head = links.read(number, usize::from(slot) * bytes);
+            slot
+        };
+        slab.taken += 1;
+        if slab.taken == slots || slab.must_grow(self.number) != grows {
+            let slab = first.remove();
+            if slab.taken < slots {
+                self.insert(number, slab);
+            }
+        }
+        Some(Ok((number, usize::from(slot) * bytes)))
+    }
+
+    /// Frees the slot at `offset` of a slab. A slab that is empty leaves the class.
+    pub(super) fn free(&mut self, number: u32, offset: usize, links: &impl Links) -> Option<Blank> {
+        let slots = self.slots();
+        let known = self.open.remove(&(false, number)).or_else(|| self.open.remove(&(true, number)));
+        let resident_pages = Slab::pages_for(slots, self.number);
+        let mut slab = known.unwrap_or(Slab { taken: slots, begun: slots, free_head: NONE, resident_pages });
+        slab.taken -= 1;
+        if slab.taken == 0 {
+            self.owned -= 1;
+            return Some(Blank { number, resident_pages: slab.resident_pages });
+        }
+        links.write(number, offset, slab.free_head);
+        slab.free_head = u16::try_from(offset / slot_bytes(self.number)).unwrap_or(NONE);
+        self.insert(number, slab);
+        None
+    }
+
+    /// Removes a slab of which nothing is taken, left by a [`take`](Self::take) that was over the limit.
+    pub(super) fn remove_empty(&mut self) -> Option<Blank> {
+        let first = self.open.first_entry().filter(|first| first.get().taken == 0)?;
+        self.owned -= 1;
+        let ((_, number), slab) = first.remove_entry();
+        Some(Blank { number, resident_pages: slab.resident_pages })
+    }
+
+    /// Slots taken, and resident pages.
+    pub(super) fn holdings(&self) -> (usize, usize) {
+        let slots = self.slots();
+        let full = self.owned - self.open.len();
+        let of_full = (full * usize::from(slots), full * Slab::pages_for(slots, self.number));
+        self.open.values().fold(of_full, |sum, slab| (sum.0 + usize::from(slab.taken), sum.1 + slab.resident_pages))
+    }
+
+    fn insert(&mut self, number: u32, slab: Slab) {
+        self.open.insert((slab.must_grow(self.number), number), slab);
+    }
+}

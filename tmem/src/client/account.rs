@@ -1,0 +1,106 @@
+//! Every page is counted once when it comes, once when it can no more be found, and once when its memory is free.
+
+use crate::eviction::Hand;
+use crate::index::{Contents, Leaf, LeafState, Object, Pool, Tier};
+use crate::key::PoolKind;
+use crate::statistics::Counter;
+
+use super::Client;
+
+/// The gauge of pages that a get can find.
+fn pages_of(kind: PoolKind) -> Counter {
+    match kind {
+        PoolKind::Persistent => Counter::PersistentPages,
+        PoolKind::Ephemeral => Counter::EphemeralPages,
+    }
+}
+
+/// The gauge of stored bytes.
+fn bytes_of(kind: PoolKind) -> Counter {
+    match kind {
+        PoolKind::Persistent => Counter::PersistentBytes,
+        PoolKind::Ephemeral => Counter::EphemeralBytes,
+    }
+}
+
+/// The gauges of pages and bytes.
+fn gauges_of(tier: Tier) -> (Counter, Counter) {
+    match tier {
+        Tier::SameFilled => (Counter::SameFilledPages, Counter::SameFilledBytes),
+        Tier::Raw => (Counter::RawPages, Counter::RawBytes),
+        Tier::Lz4 => (Counter::Lz4Pages, Counter::Lz4Bytes),
+        Tier::Zstd => (Counter::ZstdPages, Counter::ZstdBytes),
+    }
+}
+
+/// Heap bytes of a leaf without its entries.
+pub(super) fn leaf_bytes(kind: PoolKind) -> usize {
+    match kind {
+        PoolKind::Persistent => Leaf::BYTES,
+        PoolKind::Ephemeral => Leaf::BYTES + Hand::PLACE_BYTES,
+    }
+}
+
+impl Client {
+    /// A page can be found from now on, under a key that had none. The caller holds the leaf.
+    pub(super) fn count_page(&self, pool: &Pool, object: &Object) {
+        object.add_page();
+        pool.add_page();
+        self.counters.count(pages_of(pool.kind()));
+    }
+
+    /// A page cannot be found any more. The caller holds the leaf.
+    pub(super) fn uncount_page(&self, pool: &Pool, object: &Object) {
+        object.subtract_pages(1);
+        pool.subtract_pages(1);
+        self.counters.subtract(pages_of(pool.kind()), 1);
+    }
+
+    /// Pages cannot be found any more, and wait to be freed.
+    pub(super) fn count_detached(&self, kind: PoolKind, pages: u64) {
+        self.counters.subtract(pages_of(kind), pages);
+        self.counters.add(Counter::DetachedPages, pages);
+    }
+
+    /// Contents are in the index from now on.
+    pub(super) fn count_contents(&self, kind: PoolKind, contents: Contents) {
+        let (pages, bytes) = gauges_of(contents.tier());
+        let stored = contents.stored_bytes() as u64;
+        self.counters.count(pages);
+        self.counters.add(bytes, stored);
+        self.counters.add(bytes_of(kind), stored);
+    }
+
+    /// Frees contents that left the index, and that no reader holds.
+    pub(super) fn release(&self, kind: PoolKind, contents: Contents) {
+        let (pages, bytes) = gauges_of(contents.tier());
+        let stored = contents.stored_bytes() as u64;
+        self.counters.subtract(pages, 1);
+        self.counters.subtract(bytes, stored);
+        self.counters.subtract(bytes_of(kind), stored);
+        self.free(kind, contents);
+    }
+
+    /// Frees the slot of contents that nobody can reach.
+    pub(super) fn free(&self, kind: PoolKind, contents: Contents) {
+        if let Contents::Stored(_, slot) = contents {
+            // SAFETY: the arena made the slot for this kind of pool. Whoever calls took the contents out of their entry
+            // (or never entered them) and found no reader, so this is the only trace of the slot.
+            unsafe { self.arena.free(kind, slot, &self.quota) };
+        }
+    }
+
+    /// Takes a page out of an attached leaf. Returns whether there was one; the caller holds tree and leaf.
+    pub(super) fn remove_page(&self, pool: &Pool, object: &Object, state: &mut LeafState, place: u16) -> bool {
+        let before = state.heap_bytes();
+        let (present, removed) = state.remove(place);
+        self.quota.refund_metadata(before - state.heap_bytes());
+        if present {
+            self.uncount_page(pool, object);
+        }
+        if let Some(contents) = removed {
+            self.release(pool.kind(), contents);
+        }
+        present
+    }
+}

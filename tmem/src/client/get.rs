@@ -1,0 +1,172 @@
+//! Loading a page.
+
+use std::sync::Arc;
+
+use hypercall_abi::Status;
+
+use crate::codec::{Scratch, with_scratch};
+use crate::guest::GuestPages;
+use crate::index::{Contents, Leaf, Object, Pool, Unpinned};
+use crate::key::{Key, Page, PoolKind};
+use crate::statistics::Counter;
+
+use super::Client;
+
+/// A page that was found. If it has a slot, that is pinned.
+struct Found {
+    object: Arc<Object>,
+    leaf: Arc<Leaf>,
+    number: u32,
+    place: u16,
+    contents: Contents,
+}
+
+/// Why a page that was found did not reach the guest.
+enum CopyFault {
+    BadFrame,
+    Corrupt,
+}
+
+impl Client {
+    /// Loads the page under `key` to `frame`; an exclusive get takes it out of the store, once it was copied.
+    ///
+    /// Answers `OK`, `MISS`, `EMPTY` (the pool holds no page), `BAD_POOL` or `BAD_ADDRESS`. The frame's contents are
+    /// undefined unless the answer is `OK`; after `BAD_ADDRESS` the store is unchanged.
+    pub fn get(&self, key: Key, frame: u64, exclusive: bool, memory: &impl GuestPages) -> Status {
+        let Some(pool) = self.pool(key.pool) else {
+            self.counters.count(Counter::GetsBadPool);
+            return Status::BadPool;
+        };
+        let status = self.get_from(&pool, key, frame, exclusive, memory);
+        self.counters.count(match status {
+            Status::Ok => Counter::GetsHit,
+            Status::Empty => Counter::GetsEmpty,
+            Status::BadAddress => Counter::GetsBadAddress,
+            _ => Counter::GetsMiss,
+        });
+        if status == Status::Ok && exclusive {
+            self.counters.count(Counter::GetsExclusive);
+        }
+        status
+    }
+
+    fn get_from(&self, pool: &Pool, key: Key, frame: u64, exclusive: bool, memory: &impl GuestPages) -> Status {
+        // An exclusive get whose page was replaced or taken while it copied starts again; each round means that
+        // another call on this key succeeded.
+        loop {
+            let Some(found) = self.find(pool, key) else {
+                return if pool.pages() == 0 { Status::Empty } else { Status::Miss };
+            };
+            let copied = with_scratch(|scratch| self.copy_out(found.contents, frame, memory, scratch));
+            let taken = if exclusive && copied.is_ok() {
+                self.take(pool, &found)
+            } else {
+                self.let_go(pool, &found);
+                false
+            };
+            match copied {
+                Err(CopyFault::BadFrame) => return Status::BadAddress,
+                Err(CopyFault::Corrupt) => {
+                    self.counters.count(Counter::GetsCorrupt);
+                    return Status::Miss;
+                }
+                Ok(()) if taken || !exclusive => return Status::Ok,
+                Ok(()) => {}
+            }
+        }
+    }
+
+    /// Looks a page up and pins it.
+    fn find(&self, pool: &Pool, key: Key) -> Option<Found> {
+        let (number, place) = Leaf::of(key.index);
+        loop {
+            let object = pool.object(key.object)?;
+            let tree = object.tree().read();
+            if !tree.attached {
+                // It left the map before it was cut off, so the next look finds another one or none.
+                continue;
+            }
+            let leaf = tree.leaves.get(&number)?;
+            let mut state = leaf.lock();
+            let entry = state.get(place);
+            let contents = entry.contents()?;
+            if matches!(contents, Contents::Stored(..)) && !state.pin(place) {
+                // As many readers as can be counted: any of them makes way.
+                drop(state);
+                drop(tree);
+                std::thread::yield_now();
+                continue;
+            }
+            if pool.kind() == PoolKind::Ephemeral {
+                state.set_age(place, self.policy.hit(entry.age()));
+            }
+            drop(state);
+            let leaf = Arc::clone(leaf);
+            drop(tree);
+            return Some(Found { object, leaf, number, place, contents });
+        }
+    }
+
+    /// Copies a page to the guest, outside of all locks.
+    fn copy_out(
+        &self,
+        contents: Contents,
+        frame: u64,
+        memory: &impl GuestPages,
+        scratch: &mut Scratch,
+    ) -> Result<(), CopyFault> {
+        match contents {
+            Contents::Fill(word) => scratch.unpack_fill(word),
+            Contents::Stored(tier, slot) => {
+                // SAFETY: the slot is pinned, so it is not freed before `let_go`.
+                let stored = unsafe { self.arena.bytes(slot) };
+                if let Ok(page) = <&Page>::try_from(stored) {
+                    return memory.write_page(frame, page).map_err(|_| CopyFault::BadFrame);
+                }
+                scratch.unpack(tier, stored).map_err(|_| CopyFault::Corrupt)?;
+            }
+        }
+        memory.write_page(frame, &scratch.page).map_err(|_| CopyFault::BadFrame)
+    }
+
+    /// Unpins a page.
+    fn let_go(&self, pool: &Pool, found: &Found) {
+        if matches!(found.contents, Contents::Stored(..)) {
+            let unpinned = found.leaf.lock().unpin(found.place, found.contents);
+            self.release_orphan(pool, unpinned);
+        }
+    }
+
+    /// Unpins a page and takes it out of the store. Returns whether it did: only the very page that was found goes, and
+    /// not once it was flushed.
+    fn take(&self, pool: &Pool, found: &Found) -> bool {
+        let Found { object, leaf, number, place, contents } = found;
+        let tree = object.tree().read();
+        let mut state = leaf.lock();
+        let unpinned = match contents {
+            Contents::Stored(..) => state.unpin(*place, *contents),
+            // A word is its own copy: an equal one put meanwhile is the same page.
+            Contents::Fill(_) if state.get(*place).contents() == Some(*contents) => Unpinned::Present,
+            Contents::Fill(_) => Unpinned::Replaced(None),
+        };
+        let taken = unpinned == Unpinned::Present && tree.attached && state.attached;
+        if taken {
+            self.remove_page(pool, object, &mut state, *place);
+        }
+        let emptied = taken && state.is_empty();
+        drop(state);
+        drop(tree);
+        self.release_orphan(pool, unpinned);
+        if emptied {
+            self.prune(pool, object, *number);
+        }
+        taken
+    }
+
+    /// Frees what only this reader still held.
+    fn release_orphan(&self, pool: &Pool, unpinned: Unpinned) {
+        if let Unpinned::Replaced(Some(contents)) = unpinned {
+            self.release(pool.kind(), contents);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What must hold whenever no call is under way; for the tests.
+
+use crate::index::{Contents, Leaf, LeafState, Object, Pool};
+use crate::key::{PAGE_SIZE, PoolKind};
+
+use super::Client;
+use super::account::leaf_bytes;
+
+/// Sums over the whole index.
+#[derive(Debug, Default)]
+struct Sums {
+    pages: [u64; 2],
+    slots: usize,
+    stored_bytes: u64,
+    metadata_bytes: usize,
+    objects: u64,
+    ephemeral_leaves: usize,
+}
+
+impl Client {
+    /// Frees what was flushed, adds everything up, and compares the sums with the account and the gauges.
+    ///
+    /// # Panics
+    /// Where they differ, or a call is under way.
+    #[doc(hidden)]
+    pub fn check_invariants(&self) {
+        while self.reclaim_detached(u64::MAX) > 0 {}
+        let mut sums = Sums::default();
+        for pool in self.pools.read().by_id.values() {
+            self.check_pool(pool, &mut sums);
+        }
+        let statistics = self.statistics();
+        let holdings = self.arena.holdings();
+        assert_eq!([statistics.persistent_pages, statistics.ephemeral_pages], sums.pages, "pages by kind");
+        assert_eq!(statistics.detached_pages, 0, "all flushed pages are free");
+        assert_eq!(statistics.objects, sums.objects, "objects");
+        assert_eq!(self.hand.leaves(), sums.ephemeral_leaves, "leaves that the hand knows");
+        assert_eq!(holdings.slots, sums.slots, "every slot has one entry");
+        assert_eq!(statistics.metadata_bytes, sums.metadata_bytes as u64, "metadata");
+        assert_eq!(statistics.resident_bytes, (holdings.resident_bytes + sums.metadata_bytes) as u64, "account");
+        assert_eq!(statistics.persistent_bytes + statistics.ephemeral_bytes, sums.stored_bytes, "bytes by kind");
+        assert!(sums.stored_bytes <= holdings.resident_bytes as u64, "what is stored is resident");
+        let s = statistics;
+        assert_eq!(s.same_filled_bytes + s.raw_bytes + s.lz4_bytes + s.zstd_bytes, sums.stored_bytes, "bytes by tier");
+        assert_eq!(s.raw_bytes, s.raw_pages * PAGE_SIZE as u64, "raw pages are whole");
+        let by_tier = s.same_filled_pages + s.raw_pages + s.lz4_pages + s.zstd_pages;
+        assert_eq!(by_tier, sums.pages.iter().sum(), "pages by tier");
+        let flushed = s.pages_flushed_by_range + s.pages_flushed_by_object + s.pages_flushed_by_pool;
+        let gone = s.puts_duplicate + s.gets_exclusive + flushed + s.pages_dropped_by_put + s.pages_evicted;
+        assert_eq!(s.puts_accepted, by_tier + gone, "every accepted page is here or its end was counted");
+    }
+
+    fn check_pool(&self, pool: &Pool, sums: &mut Sums) {
+        let before = sums.pages[pool.kind() as usize];
+        sums.metadata_bytes += Pool::BYTES;
+        for object in pool.objects() {
+            self.check_object(pool.kind(), &object, sums);
+        }
+        assert_eq!(pool.pages(), sums.pages[pool.kind() as usize] - before, "pages of a pool");
+    }
+
+    fn check_object(&self, kind: PoolKind, object: &Object, sums: &mut Sums) {
+        let tree = object.tree().read();
+        assert!(tree.attached && !tree.leaves.is_empty(), "an object in the map has a page");
+        let mut pages = 0;
+        for leaf in tree.leaves.values() {
+            pages += self.check_leaf(kind, leaf, &leaf.lock(), sums);
+        }
+        assert_eq!(object.pages(), pages, "pages of an object");
+        sums.pages[kind as usize] += pages;
+        sums.objects += 1;
+        sums.metadata_bytes += Object::BYTES;
+    }
+
+    fn check_leaf(&self, kind: PoolKind, leaf: &Leaf, state: &LeafState, sums: &mut Sums) -> u64 {
+        assert!(leaf.kind() == kind && state.attached && !state.is_empty(), "a leaf in the tree has a page");
+        assert!(!state.has_orphans(), "no reader is left");
+        let mut pages = 0;
+        let mut next = state.next(0);
+        while let Some((place, entry)) = next {
+            pages += 1;
+            assert_eq!(entry.pins(), 0, "no reader is left");
+            if let Some(contents @ Contents::Stored(..)) = entry.contents() {
+                sums.slots += 1;
+                sums.stored_bytes += contents.stored_bytes() as u64;
+            }
+            next = state.next(place + 1);
+        }
+        assert_eq!(pages, state.len() as u64, "pages of a leaf");
+        sums.metadata_bytes += leaf_bytes(kind) + state.heap_bytes();
+        sums.ephemeral_leaves += usize::from(kind == PoolKind::Ephemeral);
+        pages
+    }
+}

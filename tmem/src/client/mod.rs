@@ -1,0 +1,182 @@
+//! One VM seen by the store: the pools of its present life, and the host's side.
+
+mod account;
+mod flush;
+mod get;
+mod invariants;
+mod put;
+mod room;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hypercall_abi::{POOL_ID_MAX, Status};
+
+use crate::arena::{ARENA_BYTES_MAX, ARENA_BYTES_MIN, Arena, Mapping};
+use crate::config::{ClientConfig, StoreError};
+use crate::detached::{Detached, DetachedQueue};
+use crate::eviction::{Hand, Policy, policy};
+use crate::index::{HashKey, Pool};
+use crate::key::PoolKind;
+use crate::lock::SharedLock;
+use crate::quota::Quota;
+use crate::statistics::{Counter, Counters, Statistics};
+
+/// Most pools that a client has at a time.
+pub const POOLS_MAX: usize = 256;
+
+/// One VM seen by the store.
+///
+/// Besides what is charged to it, a client costs some 30 KiB of its own and one set of buffers (32 KiB) for each thread
+/// that calls.
+pub struct Client {
+    config: ClientConfig,
+    policy: &'static dyn Policy,
+    pools: SharedLock<Pools>,
+    arena: Arena,
+    quota: Quota,
+    counters: Counters,
+    hand: Hand,
+    detached: DetachedQueue,
+    frozen: AtomicBool,
+}
+
+/// The pools of the guest's present life.
+#[derive(Debug)]
+struct Pools {
+    by_id: BTreeMap<u32, Arc<Pool>>,
+    /// The last id given out; ids are never used again.
+    last_id: u32,
+}
+
+impl Client {
+    /// A client without pools.
+    ///
+    /// # Errors
+    /// A configuration that contradicts itself, or no address space for the arena.
+    pub fn new(config: ClientConfig) -> Result<Self, StoreError> {
+        let ClientConfig { limit_bytes, reservation_bytes, arena_bytes, .. } = config;
+        if reservation_bytes > limit_bytes {
+            return Err(StoreError::ReservationOverLimit { reservation_bytes, limit_bytes });
+        }
+        let len = usize::try_from(arena_bytes).map_err(|_| StoreError::ArenaSize { arena_bytes })?;
+        if !(ARENA_BYTES_MIN..=ARENA_BYTES_MAX).contains(&arena_bytes) {
+            return Err(StoreError::ArenaSize { arena_bytes });
+        }
+        let backing = Mapping::reserve(len).map_err(|source| StoreError::Reserve { arena_bytes, source })?;
+        Ok(Self {
+            policy: policy(config.eviction),
+            pools: SharedLock::new(Pools { by_id: BTreeMap::new(), last_id: 0 }),
+            arena: Arena::new(backing),
+            quota: Quota::new(limit_bytes, reservation_bytes),
+            counters: Counters::new(),
+            hand: Hand::default(),
+            detached: DetachedQueue::default(),
+            frozen: AtomicBool::new(false),
+            config,
+        })
+    }
+
+    /// Begins a new life of the guest: when it returns nothing of an earlier pool is readable, and the memory of all
+    /// earlier pages is back, save those that another call is copying at this moment.
+    pub fn hello(&self) {
+        let earlier = std::mem::take(&mut self.pools.write().by_id);
+        earlier.into_values().for_each(|pool| self.close(pool));
+        self.reclaim(u64::MAX);
+        self.arena.release_idle(&self.quota);
+        self.counters.count(Counter::Hellos);
+    }
+
+    /// Creates a pool and returns its id, which no earlier pool of this client had.
+    ///
+    /// # Errors
+    /// [`Status::NoResources`] where there are [`POOLS_MAX`] pools, or no ids left.
+    pub fn pool_new(&self, kind: PoolKind) -> Result<u32, Status> {
+        let mut pools = self.pools.write();
+        if pools.by_id.len() >= POOLS_MAX || pools.last_id >= POOL_ID_MAX {
+            return Err(Status::NoResources);
+        }
+        pools.last_id += 1;
+        let id = pools.last_id;
+        self.quota.charge_metadata(Pool::BYTES);
+        pools.by_id.insert(id, Arc::new(Pool::new(kind, HashKey(self.config.hash_seed))));
+        Ok(id)
+    }
+
+    /// Destroys a pool and everything in it.
+    pub fn pool_destroy(&self, pool: u32) -> Status {
+        let removed = self.pools.write().by_id.remove(&pool);
+        let Some(pool) = removed else {
+            self.counters.count(Counter::FlushesBadPool);
+            return Status::BadPool;
+        };
+        self.close(pool);
+        self.counters.count(Counter::PoolDestroys);
+        self.reclaim_some();
+        Status::Ok
+    }
+
+    /// Rejects new puts until [`thaw`](Self::thaw). A put that replaces a page and needs no more room is still accepted.
+    pub fn freeze(&self) {
+        self.frozen.store(true, Ordering::Relaxed);
+    }
+
+    /// Accepts puts again.
+    pub fn thaw(&self) {
+        self.frozen.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether new puts are rejected by a freeze.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::Relaxed)
+    }
+
+    /// Sets the most resident bytes that the client may hold.
+    ///
+    /// Nothing that was accepted into a persistent pool is lost. Below the present use, ephemeral pages go at once, and
+    /// puts are answered `OVER_LIMIT` until the use is down.
+    pub fn set_limit(&self, bytes: u64) {
+        self.quota.set_limit(bytes);
+        if self.quota.excess() > 0 {
+            self.reclaim(u64::MAX);
+            self.flush_ephemeral(self.quota.excess());
+        }
+    }
+
+    /// Sets the resident bytes that the host will not ask back. More than the limit counts as the limit.
+    pub fn set_reservation(&self, bytes: u64) {
+        self.quota.set_reservation(bytes);
+    }
+
+    /// A snapshot of all counters and gauges.
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            pools: self.pools.read().by_id.len() as u64,
+            resident_bytes: self.quota.used(),
+            metadata_bytes: self.quota.metadata(),
+            limit_bytes: self.quota.limit(),
+            reservation_bytes: self.quota.reservation(),
+            frozen: u64::from(self.is_frozen()),
+            ..self.counters.snapshot()
+        }
+    }
+
+    /// The pool of this id in the guest's present life.
+    fn pool(&self, id: u32) -> Option<Arc<Pool>> {
+        self.pools.read().by_id.get(&id).cloned()
+    }
+
+    /// Hands a pool, out of the map already, over to be freed.
+    fn close(&self, pool: Arc<Pool>) {
+        pool.close();
+        self.detached.push(Detached::Pool(pool));
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("config", &self.config).field("quota", &self.quota).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,225 @@
+//! Storing a page.
+
+use std::sync::Arc;
+
+use hypercall_abi::Status;
+
+use crate::arena::NoRoom;
+use crate::codec::{Packed, Scratch, with_scratch};
+use crate::guest::GuestPages;
+use crate::index::{Contents, Entry, Leaf, Object, Pool};
+use crate::key::Key;
+use crate::statistics::Counter;
+
+use super::Client;
+use super::account::leaf_bytes;
+
+/// How often a put makes room, or starts again on a new tree, before it is rejected.
+const ATTEMPTS: usize = 8;
+
+/// Why a page could not be entered into the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// The tree was cut off meanwhile: there is a new one, or none.
+    Detached,
+    /// The metadata would exceed the limit.
+    OverLimit,
+    /// The client is frozen, and the page is new or needs more room than the one it would replace.
+    Frozen,
+}
+
+impl Client {
+    /// Stores the page at `frame` under `key`; the guest may reuse the frame at once.
+    ///
+    /// Answers `OK`, a rejection (`NO_SPACE`, `OVER_LIMIT`, `FROZEN`, `POOR_RATIO`, `BUSY`), `BAD_POOL` or
+    /// `BAD_ADDRESS`. After anything but `OK` an older page under this key is gone too.
+    pub fn put(&self, key: Key, frame: u64, memory: &impl GuestPages) -> Status {
+        let Some(pool) = self.pool(key.pool) else {
+            self.counters.count(Counter::PutsBadPool);
+            return Status::BadPool;
+        };
+        let status = self.put_into(&pool, key, frame, memory);
+        if status != Status::Ok && self.drop_page(&pool, key) {
+            self.counters.count(Counter::PagesDroppedByPut);
+        }
+        self.counters.count(match status {
+            Status::Ok => Counter::PutsAccepted,
+            Status::NoSpace => Counter::PutsNoSpace,
+            Status::Frozen => Counter::PutsFrozen,
+            Status::PoorRatio => Counter::PutsPoorRatio,
+            Status::Busy => Counter::PutsBusy,
+            Status::BadPool => Counter::PutsBadPool,
+            Status::BadAddress => Counter::PutsBadAddress,
+            _ => Counter::PutsOverLimit,
+        });
+        status
+    }
+
+    fn put_into(&self, pool: &Arc<Pool>, key: Key, frame: u64, memory: &impl GuestPages) -> Status {
+        if self.is_frozen() && !self.holds(pool, key) {
+            return Status::Frozen;
+        }
+        if !self.is_within_limit() {
+            return Status::OverLimit;
+        }
+        with_scratch(|scratch| {
+            // The one read of the guest's page: whatever is decided is decided on this copy.
+            if memory.read_page(frame, &mut scratch.page).is_err() {
+                return Status::BadAddress;
+            }
+            self.store(pool, key, scratch)
+        })
+    }
+
+    fn store(&self, pool: &Arc<Pool>, key: Key, scratch: &mut Scratch) -> Status {
+        let packed = scratch.pack(self.config.codec);
+        if matches!(packed, Packed::Stored(_, bytes) if bytes.len() > self.config.max_stored_bytes) {
+            return Status::PoorRatio;
+        }
+        let mut status = Status::Busy;
+        for _ in 0..ATTEMPTS {
+            let contents = match self.place(pool, packed) {
+                Ok(contents) => contents,
+                Err(no_room) => {
+                    status = match no_room {
+                        NoRoom::OverLimit => Status::OverLimit,
+                        NoRoom::ArenaFull => Status::NoSpace,
+                    };
+                    if self.make_room() {
+                        continue;
+                    }
+                    return status;
+                }
+            };
+            let Err(refused) = self.enter(pool, key, contents) else { return Status::Ok };
+            self.free(pool.kind(), contents);
+            match refused {
+                Refused::Frozen => return Status::Frozen,
+                Refused::Detached if pool.is_closed() => return Status::BadPool,
+                Refused::Detached => status = Status::Busy,
+                Refused::OverLimit => {
+                    status = Status::OverLimit;
+                    if !self.make_room() {
+                        return status;
+                    }
+                }
+            }
+        }
+        status
+    }
+
+    /// Finds room in the arena and fills it.
+    fn place(&self, pool: &Pool, packed: Packed<'_>) -> Result<Contents, NoRoom> {
+        match packed {
+            Packed::Fill(word) => Ok(Contents::Fill(word)),
+            Packed::Stored(tier, bytes) => {
+                self.arena.store(pool.kind(), bytes, &self.quota).map(|slot| Contents::Stored(tier, slot))
+            }
+        }
+    }
+
+    /// Makes a page visible under its key.
+    fn enter(&self, pool: &Arc<Pool>, key: Key, contents: Contents) -> Result<(), Refused> {
+        let object = pool.object_or(key.object, || self.new_object(pool, key)).ok_or(Refused::OverLimit)?;
+        let (number, place) = Leaf::of(key.index);
+        let entered = self.enter_into(pool, &object, number, place, contents);
+        if entered.is_err() {
+            // An object or a leaf made for this page alone goes again.
+            self.prune(pool, &object, number);
+        }
+        entered
+    }
+
+    fn new_object(&self, pool: &Arc<Pool>, key: Key) -> Option<Object> {
+        self.quota.try_charge_metadata(Object::BYTES).ok()?;
+        self.counters.count(Counter::Objects);
+        Some(Object::new(key.object, pool))
+    }
+
+    fn enter_into(
+        &self,
+        pool: &Pool,
+        object: &Arc<Object>,
+        number: u32,
+        place: u16,
+        contents: Contents,
+    ) -> Result<(), Refused> {
+        let replaced = {
+            let tree = object.tree().read();
+            if !tree.attached {
+                return Err(Refused::Detached);
+            }
+            tree.leaves.get(&number).map(|leaf| self.enter_leaf(pool, object, leaf, place, contents))
+        };
+        let replaced = match replaced {
+            Some(replaced) => replaced?,
+            None => self.enter_new_leaf(pool, object, number, place, contents)?,
+        };
+        if let Some(contents) = replaced {
+            self.release(pool.kind(), contents);
+        }
+        Ok(())
+    }
+
+    fn enter_new_leaf(
+        &self,
+        pool: &Pool,
+        object: &Arc<Object>,
+        number: u32,
+        place: u16,
+        contents: Contents,
+    ) -> Result<Option<Contents>, Refused> {
+        let mut tree = object.tree().write();
+        if !tree.attached {
+            return Err(Refused::Detached);
+        }
+        if let Some(leaf) = tree.leaves.get(&number) {
+            return self.enter_leaf(pool, object, leaf, place, contents);
+        }
+        let kind = pool.kind();
+        let leaf = Arc::new(Leaf::new(kind));
+        let bytes = leaf_bytes(kind) + leaf.lock().heap_bytes();
+        self.quota.try_charge_metadata(bytes).map_err(|_| Refused::OverLimit)?;
+        if kind == crate::PoolKind::Ephemeral {
+            self.hand.enter(object, &leaf, number);
+        }
+        let leaf = tree.leaves.entry(number).or_insert(leaf);
+        self.enter_leaf(pool, object, leaf, place, contents)
+    }
+
+    /// Makes a page visible in a leaf of an attached tree, which the caller holds. Returns what can be freed.
+    fn enter_leaf(
+        &self,
+        pool: &Pool,
+        object: &Object,
+        leaf: &Leaf,
+        place: u16,
+        contents: Contents,
+    ) -> Result<Option<Contents>, Refused> {
+        let mut state = leaf.lock();
+        if self.is_frozen() {
+            let room = state.get(place).contents().map(Contents::room);
+            if room.is_none_or(|room| contents.room() > room) {
+                return Err(Refused::Frozen);
+            }
+        }
+        self.quota.try_charge_metadata(state.growth_bytes(place)).map_err(|_| Refused::OverLimit)?;
+        let (duplicate, replaced) = state.insert(place, Entry::new(contents));
+        self.count_contents(pool.kind(), contents);
+        if duplicate {
+            self.counters.count(Counter::PutsDuplicate);
+        } else {
+            self.count_page(pool, object);
+        }
+        Ok(replaced)
+    }
+
+    /// Whether there is a page under `key`.
+    fn holds(&self, pool: &Pool, key: Key) -> bool {
+        let (number, place) = Leaf::of(key.index);
+        pool.object(key.object).is_some_and(|object| {
+            let tree = object.tree().read();
+            tree.attached && tree.leaves.get(&number).is_some_and(|leaf| !leaf.lock().get(place).is_absent())
+        })
+    }
+}

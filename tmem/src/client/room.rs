@@ -1,0 +1,252 @@
+//! Getting memory back: from flushed trees, from empty slabs, from ephemeral pages.
+
+use std::sync::Arc;
+
+use crate::detached::Detached;
+use crate::eviction::Verdict;
+use crate::index::{Leaf, Object, Pool};
+use crate::key::{PAGE_SIZE, PoolKind};
+use crate::statistics::Counter;
+
+use super::Client;
+use super::account::leaf_bytes;
+
+/// Flushed pages that a call of the guest frees on its way.
+const RECLAIM_PAGES: u64 = 128;
+/// Ephemeral pages that a put at its limit evicts before it tries again.
+const EVICT_PAGES: usize = 32;
+/// Leaves that such a put looks at; with the policy's four passes this is a leaf at least.
+const EVICT_LEAVES: usize = 16;
+
+/// Memory given back that is enough for a put whatever it needs.
+const ENOUGH_BYTES: usize = 4 * PAGE_SIZE;
+
+/// How much an eviction may do.
+#[derive(Clone, Copy)]
+struct Bound {
+    pages: usize,
+    leaves: usize,
+}
+
+impl Client {
+    /// Gives back at least `bytes` of resident memory held by ephemeral pages, if they hold as much. Returns the bytes
+    /// that are back at the host.
+    pub fn flush_ephemeral(&self, bytes: u64) -> u64 {
+        let before = self.quota.used();
+        let freed = || before.saturating_sub(self.quota.used());
+        if bytes > 0 {
+            self.arena.release_idle(&self.quota);
+        }
+        while freed() < bytes {
+            let missing = usize::try_from(bytes - freed()).unwrap_or(usize::MAX);
+            // Every page is spared three times at most.
+            let bound = Bound { pages: (missing / PAGE_SIZE).max(EVICT_PAGES), leaves: 4 * self.hand.leaves() + 64 };
+            let evicted = self.evict(bound);
+            self.arena.release_idle(&self.quota);
+            if evicted == 0 {
+                break;
+            }
+        }
+        freed()
+    }
+
+    /// Frees up to `max_pages` pages that were flushed, and when none are left gives all empty slabs back; for the host's
+    /// idle time. Returns how many pages (or empty objects and leaves) it freed; 0 when there is nothing left to do.
+    pub fn reclaim(&self, max_pages: u64) -> u64 {
+        let freed = self.reclaim_detached(max_pages);
+        if freed == 0 {
+            self.arena.release_idle(&self.quota);
+        }
+        freed
+    }
+
+    /// What each flush of the guest does for those before it.
+    pub(super) fn reclaim_some(&self) {
+        self.reclaim_detached(RECLAIM_PAGES);
+    }
+
+    /// Makes a bounded amount of room for a put. Returns whether there may be some now.
+    pub(super) fn make_room(&self) -> bool {
+        if self.reclaim_detached(RECLAIM_PAGES) > 0 {
+            return true;
+        }
+        // A put needs memory for data and for the index: a page alone, of a slab that this very put had to give up for
+        // want of the other, is not enough to stop at.
+        let released = self.arena.release_idle(&self.quota);
+        released >= ENOUGH_BYTES || self.evict(Bound { pages: EVICT_PAGES, leaves: EVICT_LEAVES }) > 0 || released > 0
+    }
+
+    /// Whether the client holds no more than its limit, if need be after making some room.
+    pub(super) fn is_within_limit(&self) -> bool {
+        self.quota.excess() == 0 || (self.make_room() && self.quota.excess() == 0)
+    }
+
+    /// Removes the leaf `number` if it is empty, and then the object if that is. Returns whether the leaf is gone.
+    pub(super) fn prune(&self, pool: &Pool, object: &Arc<Object>, number: u32) -> bool {
+        let (gone, emptied) = {
+            let mut tree = object.tree().write();
+            if !tree.attached {
+                return true;
+            }
+            let bytes = tree.leaves.get(&number).and_then(|leaf| {
+                let mut state = leaf.lock();
+                state.attached = !state.is_empty();
+                (!state.attached).then(|| leaf_bytes(pool.kind()) + state.heap_bytes())
+            });
+            if let Some(bytes) = bytes {
+                tree.leaves.remove(&number);
+                self.forget_leaf(pool.kind(), bytes);
+            }
+            (!tree.leaves.contains_key(&number), tree.leaves.is_empty())
+        };
+        if emptied {
+            self.remove_if_empty(pool, object);
+        }
+        gone
+    }
+
+    /// Removes an object without leaves from its pool.
+    pub(super) fn remove_if_empty(&self, pool: &Pool, object: &Arc<Object>) {
+        if pool.remove_if_empty(object) {
+            self.forget_object();
+        }
+    }
+
+    fn forget_object(&self) {
+        self.quota.refund_metadata(Object::BYTES);
+        self.counters.subtract(Counter::Objects, 1);
+    }
+
+    fn forget_leaf(&self, kind: PoolKind, bytes: usize) {
+        self.quota.refund_metadata(bytes);
+        if kind == PoolKind::Ephemeral {
+            self.hand.leave();
+        }
+    }
+
+    /// Frees up to `max_pages` flushed pages, oldest first. Returns how many pages, empty objects and empty leaves.
+    pub(super) fn reclaim_detached(&self, max_pages: u64) -> u64 {
+        let mut freed = 0;
+        let mut busy = 0;
+        while freed < max_pages && busy <= self.detached.len() {
+            match self.detached.pop() {
+                None => break,
+                Some(Detached::Pool(pool)) => match Arc::try_unwrap(pool) {
+                    Ok(pool) => self.take_apart(pool),
+                    Err(pool) => {
+                        busy += 1;
+                        self.detached.push(Detached::Pool(pool));
+                    }
+                },
+                Some(Detached::Objects(mut objects)) => {
+                    if let Some(object) = objects.next() {
+                        self.detached.resume(Detached::Objects(objects));
+                        self.detached.resume(Detached::Object(object));
+                    }
+                }
+                Some(Detached::Object(object)) => {
+                    let leaves = {
+                        let mut tree = object.tree().write();
+                        tree.attached = false;
+                        std::mem::take(&mut tree.leaves)
+                    };
+                    self.forget_object();
+                    self.detached.resume(Detached::Leaves(leaves.into_iter()));
+                    freed += 1;
+                }
+                Some(Detached::Leaves(mut leaves)) => {
+                    if let Some((_, leaf)) = leaves.next() {
+                        self.detached.resume(Detached::Leaves(leaves));
+                        freed += self.free_leaf(&leaf).max(1);
+                    }
+                }
+            }
+        }
+        freed
+    }
+
+    /// Queues the objects of a pool that nobody uses any more.
+    fn take_apart(&self, pool: Pool) {
+        self.counters.add(Counter::PagesFlushedByPool, pool.pages());
+        self.count_detached(pool.kind(), pool.pages());
+        self.quota.refund_metadata(Pool::BYTES);
+        self.detached.resume(Detached::Objects(Box::new(pool.into_objects())));
+    }
+
+    /// Frees the pages of a leaf that was cut off. Those that a get is copying are freed by it.
+    fn free_leaf(&self, leaf: &Leaf) -> u64 {
+        let kind = leaf.kind();
+        let mut state = leaf.lock();
+        state.attached = false;
+        let bytes = leaf_bytes(kind) + state.heap_bytes();
+        let pages = state.clear(|contents| self.release(kind, contents)) as u64;
+        drop(state);
+        self.forget_leaf(kind, bytes);
+        self.counters.subtract(Counter::DetachedPages, pages);
+        pages
+    }
+
+    /// Evicts ephemeral pages within a bound, as the policy says. Returns how many.
+    fn evict(&self, bound: Bound) -> usize {
+        let mut evicted = 0;
+        for _ in 0..bound.leaves {
+            if evicted >= bound.pages {
+                break;
+            }
+            let Some(place) = self.hand.next() else { break };
+            let (Some(object), Some(leaf)) = (place.object.upgrade(), place.leaf.upgrade()) else { continue };
+            let Some(pool) = object.pool() else { continue };
+            let most = bound.pages - evicted;
+            match self.evict_from(&pool, &object, &leaf, most) {
+                Passed::Gone => {}
+                Passed::Emptied(pages) => {
+                    evicted += pages;
+                    if !self.prune(&pool, &object, place.number) {
+                        self.hand.requeue(place);
+                    }
+                }
+                Passed::Half(pages) => {
+                    evicted += pages;
+                    self.hand.resume(place);
+                }
+                Passed::Whole(pages) => {
+                    evicted += pages;
+                    self.hand.requeue(place);
+                }
+            }
+        }
+        self.counters.add(Counter::PagesEvicted, evicted as u64);
+        evicted
+    }
+
+    fn evict_from(&self, pool: &Pool, object: &Object, leaf: &Leaf, most: usize) -> Passed {
+        let tree = object.tree().read();
+        let mut state = leaf.lock();
+        if !tree.attached || !state.attached {
+            return Passed::Gone;
+        }
+        let mut evicted = 0;
+        let mut next = state.next(0);
+        while let Some((place, entry)) = next {
+            match self.policy.pass(entry.age()) {
+                Verdict::Evict if evicted == most => return Passed::Half(evicted),
+                Verdict::Evict => evicted += usize::from(self.remove_page(pool, object, &mut state, place)),
+                Verdict::Spare(age) => state.set_age(place, age),
+            }
+            next = state.next(place + 1);
+        }
+        if state.is_empty() { Passed::Emptied(evicted) } else { Passed::Whole(evicted) }
+    }
+}
+
+/// How far the hand got in a leaf, and the pages it evicted there.
+enum Passed {
+    /// The leaf was cut off.
+    Gone,
+    /// No page is left.
+    Emptied(usize),
+    /// The bound was met.
+    Half(usize),
+    /// It passed every page.
+    Whole(usize),
+}

@@ -1,0 +1,32 @@
+//! Pages that are one 64-bit word over and over: zeroed memory, poison, freshly initialised tables.
+
+use crate::key::Page;
+
+const WORD_BYTES: usize = size_of::<u64>();
+
+/// The word that `page` repeats, if it does. Most pages are told by their first two words.
+pub(super) fn repeated_word(page: &Page) -> Option<u64> {
+    let (words, _) = page.as_chunks::<WORD_BYTES>();
+    let first = words[0];
+    words.iter().all(|word| *word == first).then(|| u64::from_le_bytes(first))
+}
+
+/// Fills `page` with `word`.
+pub(super) fn fill(word: u64, page: &mut Page) {
+    page.as_chunks_mut::<WORD_BYTES>().0.fill(word.to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::PAGE_SIZE;
+
+    #[test]
+    fn one_differing_byte_anywhere_is_seen() {
+        let mut page = [0; PAGE_SIZE];
+        fill(0x0123_4567_89ab_cdef, &mut page);
+        assert_eq!(repeated_word(&page), Some(0x0123_4567_89ab_cdef));
+        page[PAGE_SIZE - 1] ^= 1;
+        assert_eq!(repeated_word(&page), None);
+    }
+}

@@ -1,0 +1,29 @@
+//! LZ4 blocks.
+
+use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into};
+
+use crate::index::Tier;
+use crate::key::{PAGE_SIZE, Page};
+
+use super::{Codec, Corrupt};
+
+/// LZ4, with its hash table kept between pages.
+#[derive(Default)]
+pub(super) struct Lz4 {
+    table: CompressTable,
+}
+
+impl Codec for Lz4 {
+    const TIER: Tier = Tier::Lz4;
+
+    fn compress(&mut self, page: &Page, into: &mut [u8]) -> Option<usize> {
+        compress_into_with_table(page, into, &mut self.table).ok()
+    }
+
+    fn decompress(&mut self, packed: &[u8], into: &mut Page) -> Result<(), Corrupt> {
+        match decompress_into(packed, into) {
+            Ok(PAGE_SIZE) => Ok(()),
+            _ => Err(Corrupt),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What a client is created with, and why that can fail.
+
+use crate::key::PAGE_SIZE;
+
+/// The codec that puts use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CodecChoice {
+    /// LZ4: the fastest both ways.
+    #[default]
+    Lz4,
+    /// Zstandard level 1: about twice the work for about 1.6 times the pages in the same bytes.
+    Zstd,
+}
+
+/// Which ephemeral pages go first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EvictionChoice {
+    /// A clock that spares a page once for each of its last uses, up to three.
+    #[default]
+    SecondChance,
+    /// The order in which the pages' neighbourhoods were first stored.
+    Fifo,
+}
+
+/// Settings of one client.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Most resident bytes, data and metadata, that the client may hold.
+    pub limit_bytes: u64,
+    /// Resident bytes that the host will not ask back; at most `limit_bytes`.
+    pub reservation_bytes: u64,
+    /// The codec for puts. What is stored already keeps the codec recorded with it.
+    pub codec: CodecChoice,
+    /// The order in which ephemeral pages are evicted.
+    pub eviction: EvictionChoice,
+    /// A put that would be stored in more bytes than this is answered `POOR_RATIO`; [`PAGE_SIZE`] accepts every page.
+    pub max_stored_bytes: usize,
+    /// Address space reserved for page data. It costs nothing until used, and bounds what any limit can mean.
+    pub arena_bytes: u64,
+    /// Key of the hash over guest-chosen ids; take it from the system's random number generator.
+    pub hash_seed: [u64; 2],
+}
+
+impl ClientConfig {
+    /// Address space reserved where nothing else is asked for: 256 GiB.
+    pub const DEFAULT_ARENA_BYTES: u64 = 256 << 30;
+
+    /// A client with this limit, no reservation, and the default of every other setting.
+    #[must_use]
+    pub fn new(limit_bytes: u64, hash_seed: [u64; 2]) -> Self {
+        Self {
+            limit_bytes,
+            reservation_bytes: 0,
+            codec: CodecChoice::default(),
+            eviction: EvictionChoice::default(),
+            max_stored_bytes: PAGE_SIZE,
+            arena_bytes: Self::DEFAULT_ARENA_BYTES,
+            hash_seed,
+        }
+    }
+}
+
+/// Why a store could not be created.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The reservation is larger than the limit.
+    #[error("reservation of {reservation_bytes} bytes is larger than the limit of {limit_bytes} bytes")]
+    ReservationOverLimit {
+        /// The reservation asked for.
+        reservation_bytes: u64,
+        /// The limit asked for.
+        limit_bytes: u64,
+    },
+    /// The arena's size is not one the store can address.
+    #[error("cannot address an arena of {arena_bytes} bytes: at least 64 KiB, at most 1 TiB")]
+    ArenaSize {
+        /// The size asked for.
+        arena_bytes: u64,
+    },
+    /// The system gave no address space for the arena.
+    #[error("cannot reserve {arena_bytes} bytes of address space")]
+    Reserve {
+        /// The size asked for.
+        arena_bytes: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,58 @@
+//! Which ephemeral pages go first.
+//!
+//! A [`Policy`] reads and writes the two age bits of an entry and nothing else, so that hits cost no lock of their own
+//! and pages no list node. The [`Hand`] goes over the leaves in the order in which they were made.
+
+mod fifo;
+mod hand;
+mod second_chance;
+
+use crate::config::EvictionChoice;
+
+pub(crate) use hand::Hand;
+
+/// What becomes of a page that the hand passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It goes.
+    Evict,
+    /// It stays, with this age.
+    Spare(u8),
+}
+
+/// An eviction policy over ages 0 to 3; a page is put with age 0.
+pub(crate) trait Policy: Send + Sync + std::fmt::Debug {
+    /// The age after a hit.
+    fn hit(&self, age: u8) -> u8;
+
+    /// What the hand does with a page of this age. Sparing must lead to eviction within four passes.
+    fn pass(&self, age: u8) -> Verdict;
+}
+
+/// The policy of this name.
+pub(crate) fn policy(choice: EvictionChoice) -> &'static dyn Policy {
+    match choice {
+        EvictionChoice::SecondChance => &second_chance::SecondChance,
+        EvictionChoice::Fifo => &fifo::Fifo,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_page_is_spared_for_ever() {
+        let spared = |policy: &dyn Policy| {
+            let mut age = (0..10).fold(0, |age, _| policy.hit(age));
+            let mut passes = 0;
+            while let Verdict::Spare(younger) = policy.pass(age) {
+                age = younger;
+                passes += 1;
+            }
+            passes
+        };
+        assert_eq!(spared(policy(EvictionChoice::Fifo)), 0);
+        assert_eq!(spared(policy(EvictionChoice::SecondChance)), 3);
+    }
+}

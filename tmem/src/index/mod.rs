@@ -1,0 +1,20 @@
+//! Where a key's page is: pool → object → leaf → entry.
+//!
+//! ```text
+//!  Pool ── DashMap<ObjectId, Arc<Object>> ── Tree { leaf number → Arc<Leaf> } ── Slots ── Entry (8 bytes)
+//! ```
+//!
+//! Lock order: a shard of the pool's map, then an object's tree, then a leaf. The map hands out the `Arc` and its guard
+//! is gone before anything else is locked (the removal of an empty object alone works under the shard). No lock of the
+//! index is held while guest memory is copied or a page is compressed or decompressed.
+
+mod entry;
+mod leaf;
+mod object;
+mod pool;
+mod slots;
+
+pub(crate) use entry::{Contents, Entry, Tier};
+pub(crate) use leaf::{LEAF_PAGES, Leaf, LeafState, Unpinned};
+pub(crate) use object::Object;
+pub(crate) use pool::{HashKey, Pool};

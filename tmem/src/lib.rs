@@ -1,0 +1,37 @@
+//! The host-side store of transcendent memory.
+//!
+//! A [`Client`] is one VM seen by the store. It holds numbered pools of 4 KiB pages under a [`Key`]; what each call
+//! promises is written in `docs/contract.md`. The store knows no KVM, no socket and no clock, and sees guest memory through
+//! [`GuestPages`] alone.
+//!
+//! ```text
+//!  Client ── index      pool → object → leaf → 8-byte entry
+//!         ── codec      same-filled, raw, LZ4, Zstandard
+//!         ── arena      size classes and slabs in one reserved range of addresses
+//!         ── quota      what is charged, limit, reservation
+//!         ── eviction   which ephemeral pages go first
+//!         ── detached   flushed trees that wait to be freed
+//! ```
+//!
+//! Every method takes `&self` and may be called by any number of threads at once. Errors of the guest are a
+//! [`Status`]; nothing that a guest says makes a method panic.
+
+mod arena;
+mod client;
+mod codec;
+mod config;
+mod detached;
+mod eviction;
+mod guest;
+mod index;
+mod key;
+mod lock;
+mod quota;
+mod statistics;
+
+pub use client::{Client, POOLS_MAX};
+pub use config::{ClientConfig, CodecChoice, EvictionChoice, StoreError};
+pub use guest::{BadFrame, GuestPages};
+pub use hypercall_abi::Status;
+pub use key::{Key, ObjectId, PAGE_SIZE, Page, PoolKind};
+pub use statistics::Statistics;

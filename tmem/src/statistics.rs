@@ -1,0 +1,205 @@
+//! Counters and gauges of one client: one reason, one code, one counter.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Number of counter sets; a thread sticks to one of them, so that vCPUs do not fight for a cache line.
+const SHARDS: usize = 16;
+
+/// Declares the fields that are counted on the data path (`counted`) and those that are filled in when a snapshot is
+/// taken (`observed`), and from the one list the struct, the counter names and the table.
+macro_rules! statistics {
+    (
+        counted { $($(#[$counted_doc:meta])* $counted:ident / $variant:ident,)* }
+        observed { $($(#[$observed_doc:meta])* $observed:ident,)* }
+    ) => {
+        /// A snapshot of a client's counters and gauges.
+        ///
+        /// Each number is exact once the calls that change it have returned; numbers of calls still under way may
+        /// be seen partly.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Statistics {
+            $($(#[$counted_doc])* pub $counted: u64,)*
+            $($(#[$observed_doc])* pub $observed: u64,)*
+        }
+
+        impl Statistics {
+            /// Every field with its name, in the order of their declaration.
+            pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [
+                    $((stringify!($counted), self.$counted),)*
+                    $((stringify!($observed), self.$observed),)*
+                ]
+                .into_iter()
+            }
+        }
+
+        /// Names one field that the data path counts.
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) enum Counter {
+            $($variant,)*
+        }
+
+        impl Counter {
+            const COUNT: usize = [$(Self::$variant),*].len();
+        }
+
+        impl Counters {
+            /// The counted fields; the observed ones are 0.
+            pub(crate) fn snapshot(&self) -> Statistics {
+                Statistics {
+                    $($counted: self.sum(Counter::$variant),)*
+                    ..Statistics::default()
+                }
+            }
+        }
+    };
+}
+
+statistics! {
+    counted {
+        /// Puts answered `OK`.
+        puts_accepted / PutsAccepted,
+        /// Accepted puts that replaced an older page of the same key.
+        puts_duplicate / PutsDuplicate,
+        /// Puts rejected because the arena is full.
+        puts_no_space / PutsNoSpace,
+        /// Puts rejected because the client is at its limit.
+        puts_over_limit / PutsOverLimit,
+        /// Puts rejected because the client is frozen.
+        puts_frozen / PutsFrozen,
+        /// Puts rejected because the page is stored in more bytes than the configuration allows.
+        puts_poor_ratio / PutsPoorRatio,
+        /// Puts rejected because the key's object was flushed over and over meanwhile.
+        puts_busy / PutsBusy,
+        /// Puts that named no pool.
+        puts_bad_pool / PutsBadPool,
+        /// Puts that named no frame of guest memory.
+        puts_bad_address / PutsBadAddress,
+        /// Gets answered `OK`, exclusive ones included.
+        gets_hit / GetsHit,
+        /// Exclusive gets answered `OK`: as many pages left the store.
+        gets_exclusive / GetsExclusive,
+        /// Gets answered `MISS`.
+        gets_miss / GetsMiss,
+        /// Gets answered `EMPTY`.
+        gets_empty / GetsEmpty,
+        /// Gets that named no pool.
+        gets_bad_pool / GetsBadPool,
+        /// Gets that named no frame of guest memory.
+        gets_bad_address / GetsBadAddress,
+        /// Gets answered `MISS` because the stored bytes did not decompress: a fault of this program or of memory.
+        gets_corrupt / GetsCorrupt,
+        /// Range flushes answered `OK`.
+        range_flushes / RangeFlushes,
+        /// Object flushes answered `OK`.
+        object_flushes / ObjectFlushes,
+        /// Pools destroyed by the guest.
+        pool_destroys / PoolDestroys,
+        /// Flushes and destroys that named no pool.
+        flushes_bad_pool / FlushesBadPool,
+        /// Range flushes that went beyond the last index.
+        flushes_bad_argument / FlushesBadArgument,
+        /// New lives of the guest begun.
+        hellos / Hellos,
+        /// Pages invalidated by range flushes.
+        pages_flushed_by_range / PagesFlushedByRange,
+        /// Pages invalidated by object flushes.
+        pages_flushed_by_object / PagesFlushedByObject,
+        /// Pages invalidated with their pool, by its destruction or a new life of the guest.
+        pages_flushed_by_pool / PagesFlushedByPool,
+        /// Older copies dropped by a put that was not accepted.
+        pages_dropped_by_put / PagesDroppedByPut,
+        /// Ephemeral pages evicted.
+        pages_evicted / PagesEvicted,
+        /// Pages stored as one repeated word. Like all tiers: pages detached by a flush count until they are freed.
+        same_filled_pages / SameFilledPages,
+        /// Pages stored raw.
+        raw_pages / RawPages,
+        /// Pages stored compressed by LZ4.
+        lz4_pages / Lz4Pages,
+        /// Pages stored compressed by Zstandard.
+        zstd_pages / ZstdPages,
+        /// Bytes of same-filled words that did not fit into the index.
+        same_filled_bytes / SameFilledBytes,
+        /// Bytes of pages stored raw, before the arena's rounding.
+        raw_bytes / RawBytes,
+        /// Bytes of pages compressed by LZ4, before the arena's rounding.
+        lz4_bytes / Lz4Bytes,
+        /// Bytes of pages compressed by Zstandard, before the arena's rounding.
+        zstd_bytes / ZstdBytes,
+        /// Stored bytes of pages in persistent pools, before the arena's rounding.
+        persistent_bytes / PersistentBytes,
+        /// Stored bytes of pages in ephemeral pools, before the arena's rounding.
+        ephemeral_bytes / EphemeralBytes,
+        /// Pages in persistent pools that a get can find.
+        persistent_pages / PersistentPages,
+        /// Pages in ephemeral pools that a get can find.
+        ephemeral_pages / EphemeralPages,
+        /// Pages flushed but not yet freed.
+        detached_pages / DetachedPages,
+        /// Objects that hold pages or are about to.
+        objects / Objects,
+    }
+    observed {
+        /// Pools of the guest's present life.
+        pools,
+        /// Bytes charged: data and metadata, as the process's resident memory shows them.
+        resident_bytes,
+        /// The part of `resident_bytes` that is index and not page data.
+        metadata_bytes,
+        /// Most `resident_bytes` that the client may reach.
+        limit_bytes,
+        /// Resident bytes that the host will not ask back.
+        reservation_bytes,
+        /// 1 while new puts are rejected by a freeze, else 0.
+        frozen,
+    }
+}
+
+/// One set of counters, on cache lines of its own.
+#[repr(align(128))]
+#[derive(Debug)]
+struct Shard([AtomicU64; Counter::COUNT]);
+
+/// The counters of one client; adding is lossless and touches only the thread's own set.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    shards: Box<[Shard]>,
+}
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        let shard = |_| Shard(std::array::from_fn(|_| AtomicU64::new(0)));
+        Self { shards: (0..SHARDS).map(shard).collect() }
+    }
+
+    /// Counts one.
+    pub(crate) fn count(&self, counter: Counter) {
+        self.add(counter, 1);
+    }
+
+    /// Counts `amount`.
+    pub(crate) fn add(&self, counter: Counter, amount: u64) {
+        self.shards[thread_shard()].0[counter as usize].fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Takes `amount` off a gauge. One set may wrap below 0 where another thread did the adding; the sum does not.
+    pub(crate) fn subtract(&self, counter: Counter, amount: u64) {
+        self.shards[thread_shard()].0[counter as usize].fetch_sub(amount, Ordering::Relaxed);
+    }
+
+    /// The present value of one counter or gauge.
+    pub(crate) fn sum(&self, counter: Counter) -> u64 {
+        let values = self.shards.iter().map(|shard| shard.0[counter as usize].load(Ordering::Relaxed));
+        values.fold(0, u64::wrapping_add)
+    }
+}
+
+/// The counter set of the calling thread.
+fn thread_shard() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static SHARD: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
+    }
+    SHARD.with(|shard| *shard)
+}

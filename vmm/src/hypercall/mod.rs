@@ -1,0 +1,16 @@
+//! The hypercall path.
+//!
+//! ```text
+//! vCPU exit ─► transport: is it a call? registers in, registers out      (knows KVM's register file)
+//!                 └─► dispatch: which call, are its arguments sane?      (no KVM type)
+//!                        └─► tmem::Client: put, get, flush
+//! ```
+//! Nothing between the exit and the store takes a lock, allocates, or enters the host's kernel.
+
+mod counters;
+mod dispatch;
+mod transport;
+
+pub use counters::Counters;
+pub use dispatch::{Hypercalls, Registers, Reply};
+pub use transport::{PortWrite, call};

@@ -1,0 +1,164 @@
+//! A whole machine: put together from its configuration, run until the guest ends, taken apart again.
+
+mod assemble;
+mod lifecycle;
+mod signals;
+mod status;
+
+use crate::arch::x86_64::boot::BootError;
+use crate::config::{Codec, Console, TmemConfig, VmConfig};
+use crate::console::Stdin;
+use crate::control::{BindError, Server, Socket};
+use crate::devices::RangeError;
+use crate::memory::MemoryError;
+use crate::vcpu::VcpuError;
+use crate::vm::{VmError, open_kvm};
+use assemble::Machine;
+use event_manager::{EventManager, MutEventSubscriber, SubscriberOps};
+use lifecycle::Lifecycle;
+use signals::Signals;
+use status::Status;
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tmem::{Client, ClientConfig, CodecChoice, StoreError};
+
+/// How long the end of a run waits for a slow reader of the console.
+const CONSOLE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How a guest's life ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The guest shut down.
+    Shutdown,
+    /// The guest asked for a reboot.
+    Reboot,
+    /// The guest's kernel panicked.
+    Panic,
+    /// The guest's processor gave up on a triple fault.
+    TripleFault,
+    /// The user ended it: a key at the console, or a signal.
+    Quit,
+}
+
+/// How to run a VM.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunOptions {
+    /// Start the guest again when it reboots.
+    pub restart: bool,
+}
+
+/// Why a VM does not start, or cannot go on: conditions of the host. What a guest does is an [`Ending`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// KVM does not give us a machine.
+    #[error(transparent)]
+    Vm(#[from] VmError),
+    /// No guest memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The kernel does not load.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// No store.
+    #[error("tmem: {0}")]
+    Store(#[from] StoreError),
+    /// The ACPI tables do not fit.
+    #[error("the ACPI tables do not fit into guest memory")]
+    Acpi(#[source] vm_memory::GuestMemoryError),
+    /// Two devices at one address: a bug of ours.
+    #[error("the machine's layout is wrong")]
+    Layout(#[from] RangeError),
+    /// A vCPU cannot go on.
+    #[error(transparent)]
+    Vcpu(#[from] VcpuError),
+    /// Another VM has the name.
+    #[error(transparent)]
+    Control(#[from] BindError),
+    /// The host lacks a resource.
+    #[error("{what}")]
+    Host {
+        /// What was wanted.
+        what: &'static str,
+        /// What the host says.
+        #[source]
+        source: io::Error,
+    },
+    /// The event loop failed.
+    #[error("the event loop failed")]
+    EventLoop(#[from] event_manager::Error),
+}
+
+/// Names what was wanted of the host when it failed.
+fn host(what: &'static str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Host { what, source }
+}
+
+/// Runs a VM until its guest ends. With [`RunOptions::restart`] a reboot starts it again; nothing that the store held
+/// survives that.
+///
+/// # Errors
+/// Where the host does not give what the VM needs. Nothing is left behind then.
+pub fn run(config: &VmConfig, options: RunOptions) -> Result<Ending, Error> {
+    let client = config.tmem.as_ref().map(|tmem| new_client(tmem).map(Arc::new)).transpose()?;
+    let signals = Signals::new().map_err(host("no signal handlers"))?;
+    let mut stdin = match config.console {
+        Console::Stdio => Some(Stdin::open().map_err(host("standard input cannot be used"))?),
+        Console::File(_) | Console::None => None,
+    };
+    loop {
+        let ending = run_once(config, client.as_ref(), &signals, stdin.as_mut())?;
+        if ending != Ending::Reboot || !options.restart {
+            return Ok(ending);
+        }
+        tracing::info!("the guest reboots");
+        if let Some(client) = &client {
+            client.hello();
+        }
+    }
+}
+
+fn new_client(tmem: &TmemConfig) -> Result<Client, Error> {
+    let mut seed = [0; 16];
+    rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| host("no random numbers")(error.into()))?;
+    let [low, high] = [0, 1].map(|half| seed.as_chunks::<8>().0[half]).map(u64::from_le_bytes);
+    Ok(Client::new(ClientConfig {
+        reservation_bytes: tmem.reservation_bytes,
+        codec: match tmem.codec {
+            Codec::Lz4 => CodecChoice::Lz4,
+            Codec::Zstd => CodecChoice::Zstd,
+        },
+        ..ClientConfig::new(tmem.limit_bytes, [low, high])
+    })?)
+}
+
+/// One life of the guest, from power-on to its end.
+fn run_once(
+    config: &VmConfig,
+    client: Option<&Arc<Client>>,
+    signals: &Signals,
+    stdin: Option<&mut Stdin>,
+) -> Result<Ending, Error> {
+    let kvm = open_kvm()?;
+    let socket = Socket::bind(&config.name)?;
+    let machine = Machine::assemble(&kvm, config, client)?;
+    let status = Arc::new(Status::new(config, &machine, client));
+
+    let outcome = Rc::new(RefCell::new(None));
+    let running = machine.start()?;
+    let mut events = EventManager::<Box<dyn MutEventSubscriber + '_>>::new()?;
+    events.add_subscriber(Box::new(Server::new(socket, Arc::clone(&status))));
+    events.add_subscriber(Box::new(Lifecycle::new(&running, signals, stdin, status, Rc::clone(&outcome))));
+    let ending = loop {
+        if let Some(outcome) = outcome.borrow_mut().take() {
+            break outcome;
+        }
+        events.run()?;
+    };
+    drop(events);
+    running.stop();
+    ending
+}

@@ -1,0 +1,42 @@
+//! The front door of the project: `cargo xtask <command>`.
+
+mod image;
+mod lint;
+mod run;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Builds, checks and shows the project", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a load in a small guest against disk swap and against tmem
+    Demo(run::DemoArguments),
+    /// Run every test: units, properties, hypercalls on /dev/kvm, end-to-end cases
+    Test(run::Arguments),
+    /// Run what is too long for every change: all cases on all kernels, sanitizers
+    Soak(run::Arguments),
+    /// Fetch guest kernels and build the driver for each
+    Image(image::Arguments),
+    /// Empty the cache of kernels, modules and images
+    Clean,
+    /// Check format, lints and dependency versions
+    Lint,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Demo(arguments) => run::demo(&arguments),
+        Command::Test(arguments) => run::test(&arguments),
+        Command::Soak(arguments) => run::soak(&arguments),
+        Command::Image(arguments) => image::run(&arguments),
+        Command::Clean => image::clean(),
+        Command::Lint => lint::run(),
+    }
+}

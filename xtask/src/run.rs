@@ -1,0 +1,96 @@
+//! `cargo xtask test`, `soak` and `demo`: prepare the machine, then run what the other crates have.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use anyhow::{Result, bail};
+use images::requirements;
+use xshell::{Shell, cmd};
+
+/// Arguments of `cargo xtask test` and `cargo xtask soak`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Only these end-to-end cases, and no other test [default: everything]
+    #[arg(long = "case")]
+    cases: Vec<String>,
+    /// Only these kernels, and no other test
+    #[arg(long = "kernel")]
+    kernels: Vec<String>,
+}
+
+/// Arguments of `cargo xtask demo`.
+#[derive(clap::Args)]
+pub struct DemoArguments {
+    /// Do not ask before installing packages and downloading kernels
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Every test: units, properties, the hypercall interface on `/dev/kvm`, the end-to-end cases.
+pub fn test(arguments: &Arguments) -> Result<()> {
+    requirements::install()?;
+    let shell = workspace()?;
+    let cases = end_to_end(arguments);
+    if cases.is_empty() {
+        cmd!(shell, "cargo test --workspace --quiet").run()?;
+    }
+    Ok(cmd!(shell, "cargo run --quiet --package tests --bin run-cases -- --scope test {cases...}").run()?)
+}
+
+/// What is too long for every change: every case on every kernel, and the store's tests under AddressSanitizer.
+pub fn soak(arguments: &Arguments) -> Result<()> {
+    requirements::install()?;
+    let shell = workspace()?;
+    let cases = end_to_end(arguments);
+    if cases.is_empty() {
+        let target = "x86_64-unknown-linux-gnu";
+        cmd!(shell, "cargo +nightly test --quiet --package tmem --target {target} --target-dir target/sanitizer")
+            .env("RUSTFLAGS", "-Zsanitizer=address")
+            .run()?;
+    }
+    Ok(cmd!(shell, "cargo run --quiet --package tests --bin run-cases -- --scope soak {cases...}").run()?)
+}
+
+/// One load against disk swap and against tmem.
+pub fn demo(arguments: &DemoArguments) -> Result<()> {
+    announce(arguments.yes)?;
+    requirements::install()?;
+    Ok(cmd!(workspace()?, "cargo run --quiet --package tests --bin run-demo").run()?)
+}
+
+/// Says what the demo needs, and asks whether that is all right where somebody is there to answer.
+fn announce(yes: bool) -> Result<()> {
+    let missing = requirements::missing();
+    println!("The demo boots a Debian guest in a VM of 160 MiB and lets it use 1.6 times that.");
+    match missing.as_slice() {
+        [] => println!("  packages   all there"),
+        missing => println!("  packages   installs {}", missing.join(" ")),
+    }
+    println!("  downloads  Debian kernels 6.1 and 6.12 with headers, about 300 MB, the first time");
+    println!("  disk       about 1.5 GB in the cache (cargo xtask clean empties it), 3 GB in target/");
+    println!("  time       the first time about 10 minutes, then under a minute (under four without VMX or SVM)");
+    if yes || !rustix::process::geteuid().is_root() || !io::stdin().is_terminal() {
+        return Ok(());
+    }
+    print!("Go on? [Y/n] ");
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if !matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes") {
+        bail!("not started");
+    }
+    Ok(())
+}
+
+fn end_to_end(arguments: &Arguments) -> Vec<String> {
+    let named =
+        |flag: &str, values: &[String]| values.iter().flat_map(|value| [flag.to_owned(), value.clone()]).collect();
+    let cases: Vec<String> = named("--case", &arguments.cases);
+    let kernels: Vec<String> = named("--kernel", &arguments.kernels);
+    [cases, kernels].concat()
+}
+
+fn workspace() -> Result<Shell> {
+    let shell = Shell::new()?;
+    shell.change_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    Ok(shell)
+}
