@@ -16,13 +16,6 @@ struct tmem_area {
 	u64 object[3];
 };
 
-/* A rejection leaves the guest as it was without tmem; an error is a bug. */
-static inline bool tmem_status_is_rejection(s32 status)
-{
-	return status >= TMEM_STATUS_REJECT_FIRST &&
-	       status <= TMEM_STATUS_REJECT_LAST;
-}
-
 /*
  * Begins a new life: every pool of an earlier driver of this guest is gone
  * afterwards. @batch_max receives the largest batch that the host takes.

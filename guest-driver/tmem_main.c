@@ -22,13 +22,18 @@ module_param_named(frontswap, tmem_use_frontswap, bool, 0444);
 MODULE_PARM_DESC(frontswap,
 		 "Shadow ordinary swap devices instead of making /dev/tmem0 (kernels up to 5.16, default off)");
 
-/* The store is gone when the image of a hibernated guest comes back. */
+/*
+ * The store is gone when the image of a hibernated guest comes back. With
+ * frontswap the kernel would put pages there while it shrinks its memory for
+ * the image, after this was asked: then the answer is always no.
+ */
 static int tmem_pm_notify(struct notifier_block *block, unsigned long event,
 			  void *unused)
 {
 	u64 stored = tmem_swapdev_stored() + tmem_frontswap_stored();
 
-	if (event != PM_HIBERNATION_PREPARE || !stored)
+	if (event != PM_HIBERNATION_PREPARE ||
+	    (!stored && !tmem_use_frontswap))
 		return NOTIFY_DONE;
 	pr_warn("no hibernation: %llu pages of swap are in the host's memory\n",
 		stored);

@@ -108,7 +108,7 @@
 #define TMEM_FEATURE_BATCH (1 << 2)
 
 /*
- `HELLO`: the `EVENTS` call and the interrupt that announces a change of it.
+ `HELLO`: the `EVENTS` call. Its interrupt is reserved: version 1 never raises it.
  */
 #define TMEM_FEATURE_EVENTS (1 << 3)
 

@@ -30,7 +30,7 @@ pub const FEATURE_PERSISTENT: u64 = 1 << 0;
 pub const FEATURE_EPHEMERAL: u64 = 1 << 1;
 /// `HELLO`: the `BATCH` call.
 pub const FEATURE_BATCH: u64 = 1 << 2;
-/// `HELLO`: the `EVENTS` call and the interrupt that announces a change of it.
+/// `HELLO`: the `EVENTS` call. Its interrupt is reserved: version 1 never raises it.
 pub const FEATURE_EVENTS: u64 = 1 << 3;
 /// `HELLO`: the `REPORT` call.
 pub const FEATURE_REPORT: u64 = 1 << 4;

@@ -8,7 +8,7 @@ fn crate_dir() -> &'static Path {
 }
 
 fn generated() -> String {
-    let config = cbindgen::Config::from_file(crate_dir().join("cbindgen.toml")).unwrap();
+    let config = cbindgen::Config::from_file(crate_dir().join("cbindgen.toml")).expect("cbindgen.toml");
     let bindings = cbindgen::Builder::new()
         .with_src(crate_dir().join("src/lib.rs"))
         .with_src(crate_dir().join("src/call.rs"))
@@ -16,10 +16,10 @@ fn generated() -> String {
         .with_src(crate_dir().join("src/status.rs"))
         .with_config(config)
         .generate()
-        .unwrap();
+        .expect("a header");
     let mut header = Vec::new();
     bindings.write(&mut header);
-    String::from_utf8(header).unwrap()
+    String::from_utf8(header).expect("UTF-8")
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn the_header_is_the_one_made_from_this_crate() {
 }
 
 macro_rules! constants {
-    ($($name:ident),* $(,)?) => { vec![$((stringify!($name), i128::from(abi::$name as i64))),*] };
+    ($($name:ident),* $(,)?) => { vec![$((stringify!($name), abi::$name as i128)),*] };
 }
 
 macro_rules! offsets {
@@ -175,7 +175,7 @@ fn numbers_and_names_agree() {
     }
     for status in abi::Status::ALL {
         assert_eq!(abi::Status::from_code(status.code()), Some(status));
-        assert_eq!(abi::Call::from_number(status.code() as u32), None, "a status is never a call");
+        assert_eq!(abi::Call::from_number(status.code().cast_unsigned()), None, "a status is never a call");
         assert_eq!(u8::from(status.is_answer()) + u8::from(status.is_rejection()) + u8::from(status.is_error()), 1);
     }
     assert_eq!(abi::Status::BadCall.register(), u64::MAX);

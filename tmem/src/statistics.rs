@@ -62,15 +62,15 @@ statistics! {
         /// Accepted puts that replaced an older page of the same key.
         puts_duplicate / PutsDuplicate,
         /// Puts rejected because the arena is full.
-        puts_no_space / PutsNoSpace,
+        puts_rejected_no_space / PutsNoSpace,
         /// Puts rejected because the client is at its limit.
-        puts_over_limit / PutsOverLimit,
+        puts_rejected_over_limit / PutsOverLimit,
         /// Puts rejected because the client is frozen.
-        puts_frozen / PutsFrozen,
+        puts_rejected_frozen / PutsFrozen,
         /// Puts rejected because the page is stored in more bytes than the configuration allows.
-        puts_poor_ratio / PutsPoorRatio,
+        puts_rejected_poor_ratio / PutsPoorRatio,
         /// Puts rejected because the key's object was flushed over and over meanwhile.
-        puts_busy / PutsBusy,
+        puts_rejected_busy / PutsBusy,
         /// Puts that named no pool.
         puts_bad_pool / PutsBadPool,
         /// Puts that named no frame of guest memory.

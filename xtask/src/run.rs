@@ -54,7 +54,8 @@ pub fn soak(arguments: &Arguments) -> Result<()> {
 pub fn demo(arguments: &DemoArguments) -> Result<()> {
     announce(arguments.yes)?;
     requirements::install()?;
-    Ok(cmd!(workspace()?, "cargo run --quiet --package tests --bin run-demo").run()?)
+    let shell = workspace()?;
+    Ok(cmd!(shell, "cargo run --quiet --package tests --bin run-demo").run()?)
 }
 
 /// Says what the demo needs, and asks whether that is all right where somebody is there to answer.

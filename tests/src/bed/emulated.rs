@@ -33,6 +33,7 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
         kernel: &host_kernel.bzimage,
         initramfs: &images.host(&kernel, &guest, &script)?,
         cmdline: "tmem.emulated-host",
+        console: images.console,
         disk: Some(disk.path()),
     };
     qemu::run(&machine, qemu::outcomes(heard))

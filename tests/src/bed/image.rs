@@ -25,6 +25,8 @@ pub struct Images {
     pub cases: PathBuf,
     /// The load generator, static.
     pub load: PathBuf,
+    /// Whether what machines say is printed.
+    pub(super) console: bool,
 }
 
 impl Images {
@@ -38,7 +40,14 @@ impl Images {
             tmem: programs::guest("tmem")?,
             cases: programs::guest("tmem-cases")?,
             load: programs::guest("tmem-load")?,
+            console: false,
         })
+    }
+
+    /// Prints what the machines say, or not.
+    #[must_use]
+    pub fn console(self, console: bool) -> Self {
+        Self { console, ..self }
     }
 
     /// A directory on a real disk of this machine.

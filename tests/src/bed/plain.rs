@@ -23,6 +23,7 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
             kernel: &kernel.bzimage,
             initramfs: &guest,
             cmdline: &format!("loglevel=4 oops=panic panic_on_warn=1 watchdog_thresh=60 tmem.case={}", case.name),
+            console: images.console,
             disk: None,
         };
         let mut ended = None;

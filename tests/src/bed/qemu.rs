@@ -31,6 +31,8 @@ pub(super) struct Emulated<'a> {
     pub initramfs: &'a Path,
     /// More kernel options.
     pub cmdline: &'a str,
+    /// Whether what it says is printed.
+    pub console: bool,
     /// A disk image of this machine, as `/dev/vda`; nothing of it is cached here.
     pub disk: Option<&'a Path>,
 }
@@ -52,6 +54,7 @@ pub(super) fn run(machine: &Emulated<'_>, mut line: impl FnMut(&str)) -> Result<
         .arg(format!("console=ttyS0 quiet panic=-1 mitigations=off rdinit=/init {}", machine.cmdline))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(if machine.console { Stdio::inherit() } else { Stdio::null() })
         .spawn()
         .with_context(|| format!("cannot start {QEMU} (package qemu-system-x86)"))?;
     let stdout = process.stdout.take().context("no pipe from QEMU")?;
@@ -67,6 +70,9 @@ pub(super) fn run(machine: &Emulated<'_>, mut line: impl FnMut(&str)) -> Result<
     let silent = loop {
         match lines.recv_timeout(SILENCE) {
             Ok(text) => {
+                if machine.console {
+                    eprintln!("  | {text}");
+                }
                 line(&text);
                 if tail.len() == KEPT_LINES {
                     tail.pop_front();

@@ -22,6 +22,9 @@ struct Arguments {
     /// Only these kernels [default: all]
     #[arg(long = "kernel")]
     kernels: Vec<String>,
+    /// Print everything that the machines say
+    #[arg(long)]
+    console: bool,
     /// Print the cases and end
     #[arg(long)]
     list: bool,
@@ -46,7 +49,7 @@ fn main() -> Result<ExitCode> {
     }
     let bed = Bed::choose();
     println!("bed: {bed}");
-    let images = Images::new()?;
+    let images = Images::new()?.console(arguments.console);
     let kernels: BTreeSet<_> = chosen.iter().map(|(kernel, _)| kernel.clone()).collect();
     let mut tolerated = BTreeSet::new();
     for name in kernels {
@@ -120,5 +123,6 @@ fn choose(arguments: &Arguments) -> Result<Vec<(String, &'static Case)>> {
             }
         }
     }
+    ensure!(!chosen.is_empty(), "no case runs on what was asked for; --list with --scope soak names the pairs");
     Ok(chosen)
 }

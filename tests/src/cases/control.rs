@@ -67,9 +67,9 @@ fn guest(guest: &mut Guest) -> Result<()> {
     for step in ["frozen", "thawed", "limited"] {
         guest.load(&["--size", &size, "--passes", "0"])?;
         if step == "limited" {
-            guest.tell(step, &json!(Counters::read()?));
+            guest.tell(step, &json!(Counters::settled()?));
         } else {
-            guest.sync(step, &json!(Counters::read()?))?;
+            guest.sync(step, &json!(Counters::settled()?))?;
         }
     }
     wait_for_power_button()?;

@@ -3,7 +3,7 @@
 use crate::case::{Case, Runs};
 use crate::guest::Guest;
 use crate::host::{Host, Spec};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ fn host(host: &mut Host) -> Result<()> {
         } else {
             vm.go()?;
         }
-        let status = vm.wait()?;
+        let status = vm.wait().with_context(|| format!("{way} {cmdline}"))?;
         ensure!(status.code() == Some(code), "{way} {cmdline}: {status} instead of {code}\n{}", vm.console_tail());
     }
     Ok(())

@@ -24,6 +24,6 @@ fn guest(guest: &mut Guest) -> Result<()> {
     let swap = guest.swap_on("/dev/tmem0")?;
     // Parent and child hold up to twice this.
     guest.load(&["--size", &guest.percent_of_memory(80)?, "--passes", "2", "--rewrite", "60", "--fork"])?;
-    guest.sync("ran", &json!(Counters::read()?))?;
+    guest.sync("ran", &json!(Counters::settled()?))?;
     swap.off()
 }

@@ -73,8 +73,10 @@ fn shadow(guest: &mut Guest, load: &[&str]) -> Result<()> {
     let swap = guest.swap_on("/dev/vda")?;
     guest.load(&[&["--size", &guest.percent_of_memory(160)?], load].concat())?;
     let loads: u64 = fs::read_to_string("/sys/kernel/debug/frontswap/loads")?.trim().parse()?;
-    guest.sync("ran", &json!({ "counters": Counters::read()?, "frontswap_loads": loads }))?;
+    guest.sync("ran", &json!({ "counters": Counters::settled()?, "frontswap_loads": loads }))?;
     swap.off()?;
+    // The last frees are sent a moment later.
+    Counters::settled()?;
     guest.sync("off", &Value::Null)?;
     ensure!(guest.unload_driver().is_err(), "the kernel cannot unregister a frontswap module, yet it went");
     let again = guest.swap_on_again("/dev/vda")?;

@@ -37,7 +37,7 @@ fn guest(guest: &mut Guest) -> Result<()> {
     let swap = guest.swap_on("/dev/tmem0")?;
     // The OOM killer may take it; if not, every page is right.
     guest.start_load(&["--size", &guest.percent_of_memory(160)?])?.finish_or_killed()?;
-    guest.sync("full", &json!(Counters::read()?))?;
+    guest.sync("full", &json!(Counters::settled()?))?;
     guest.load(&["--size", &guest.percent_of_memory(150)?])?;
     guest.sync("roomy", &Value::Null)?;
     swap.off()

@@ -43,8 +43,10 @@ fn guest(guest: &mut Guest) -> Result<()> {
     let swap = guest.swap_on("/dev/tmem0")?;
     let size = guest.percent_of_memory(160)?;
     guest.load(&["--size", &size, "--passes", "1"])?;
-    guest.sync("ran", &json!(Counters::read()?))?;
+    guest.sync("ran", &json!(Counters::settled()?))?;
     swap.off()?;
+    // The last frees are sent a moment later.
+    Counters::settled()?;
     guest.sync("off", &Value::Null)?;
     let again = guest.swap_on_again("/dev/tmem0")?;
     guest.load(&["--size", &size, "--passes", "0"])?;

@@ -40,6 +40,6 @@ fn guest(guest: &mut Guest) -> Result<()> {
     guest.load_driver(&[&format!("synchronous={}", guest.argument(0)?)])?;
     let swap = guest.swap_on("/dev/tmem0")?;
     let report = guest.load(&["--size", &guest.percent_of_memory(140)?, "--order", "sequential"])?;
-    guest.sync("ran", &json!({ "counters": Counters::read()?, "seconds": report.seconds() }))?;
+    guest.sync("ran", &json!({ "counters": Counters::settled()?, "seconds": report.seconds() }))?;
     swap.off()
 }

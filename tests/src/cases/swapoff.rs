@@ -2,7 +2,7 @@
 
 use super::exactness::host_counter;
 use crate::case::{Case, Runs};
-use crate::guest::Guest;
+use crate::guest::{Counters, Guest};
 use crate::host::{Host, Spec};
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -38,6 +38,8 @@ fn guest(guest: &mut Guest) -> Result<()> {
     guest.sync("pushed-out", &Value::Null)?;
     user.go()?;
     swap.off()?;
+    // The last frees are sent a moment later.
+    Counters::settled()?;
     guest.sync("off", &Value::Null)?;
     user.finish()?;
     let again = guest.swap_on_again("/dev/tmem0")?;

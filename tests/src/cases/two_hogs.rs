@@ -27,6 +27,6 @@ fn guest(guest: &mut Guest) -> Result<()> {
     let second = guest.start_load(&["--size", &size, "--seed", "2", "--order", "sequential"])?;
     first.finish()?;
     second.finish()?;
-    guest.sync("ran", &json!(Counters::read()?))?;
+    guest.sync("ran", &json!(Counters::settled()?))?;
     swap.off()
 }

@@ -1,14 +1,19 @@
 //! Counters of the guest: the kernel's and the driver's.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 const DRIVER: &str = "/sys/kernel/tmem";
+/// Longer than the driver waits before it sends frees.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(250);
+const SETTLE_TRIES: u32 = 60;
 
 /// What the guest has counted since boot (the kernel) and since the driver was loaded.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Pages swapped in, from `/proc/vmstat`.
     pub pswpin: u64,
@@ -19,11 +24,24 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Reads them all.
+    /// Reads them all once they stand still: reclaim and pending frees go on for a moment after a load has ended.
     ///
     /// # Errors
-    /// Where the driver is not loaded.
-    pub fn read() -> Result<Self> {
+    /// Where the driver is not loaded, or the counters never stand still.
+    pub fn settled() -> Result<Self> {
+        let mut last = Self::read()?;
+        for _ in 0..SETTLE_TRIES {
+            thread::sleep(SETTLE_INTERVAL);
+            let next = Self::read()?;
+            if next == last {
+                return Ok(next);
+            }
+            last = next;
+        }
+        bail!("the counters do not stand still: {last:?}")
+    }
+
+    fn read() -> Result<Self> {
         let mut driver = BTreeMap::new();
         for entry in fs::read_dir(DRIVER).context("the driver's counters")? {
             let entry = entry?;

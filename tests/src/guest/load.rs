@@ -1,10 +1,11 @@
 //! The load generator.
 
 use super::Guest;
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
 /// What `tmem-load` found.
@@ -112,10 +113,10 @@ impl Load {
         Ok(report)
     }
 
-    /// Waits for its end and returns what it found, bad pages or not; `None` where it was killed.
+    /// Waits for its end and returns what it found, bad pages or not; `None` where it was killed with SIGKILL.
     ///
     /// # Errors
-    /// Where it failed otherwise.
+    /// Where it failed otherwise. A page that cannot be read back ends it with SIGBUS.
     pub fn report(mut self) -> Result<Option<LoadReport>> {
         let stdout = self.process.stdout.take().ok_or_else(|| anyhow!("no pipe from tmem-load"))?;
         let last = BufReader::new(stdout).lines().map_while(Result::ok).last();
@@ -124,8 +125,10 @@ impl Load {
             stderr.read_to_string(&mut error)?;
         }
         let status = self.process.wait()?;
-        if status.code().is_none() {
-            return Ok(None);
+        match status.signal() {
+            Some(libc::SIGKILL) => return Ok(None),
+            Some(libc::SIGBUS) => bail!("a page was lost: tmem-load died of SIGBUS"),
+            _ => {}
         }
         let text = last.ok_or_else(|| anyhow!("tmem-load ended with {status}: {error}"))?;
         Ok(Some(serde_json::from_str(&text).with_context(|| format!("tmem-load said {text}"))?))

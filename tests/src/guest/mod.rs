@@ -12,6 +12,7 @@ pub use swap::Swap;
 use crate::case::Case;
 use crate::marker;
 use anyhow::{Context, Result, anyhow, ensure};
+use rustix::mm::{MlockAllFlags, mlockall};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, BufRead, Write};
@@ -29,6 +30,10 @@ impl Guest {
         let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
         // Where memory runs out it is a load that goes. A kernel that refuses this says so in the case's outcome.
         let _ = fs::write("/proc/self/oom_score_adj", "-1000");
+        // What the guest half touches must not swap: counters are compared to the last page.
+        if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
+            return print(marker::FAILED, &json!(format!("mlockall: {error}")));
+        }
         let named = words(&cmdline, "tmem.case=").next();
         let outcome = match named.and_then(find) {
             Some(case) => {

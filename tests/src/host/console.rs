@@ -27,10 +27,10 @@ impl Console {
         thread::spawn(move || {
             for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-                if let Some((name, value)) = marker::parse(&line) {
-                    if sender.send((name.to_owned(), value)).is_err() {
-                        return;
-                    }
+                if let Some((name, value)) = marker::parse(&line)
+                    && sender.send((name.to_owned(), value)).is_err()
+                {
+                    return;
                 }
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 if kept.len() == KEPT_LINES {

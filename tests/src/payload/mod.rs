@@ -63,7 +63,8 @@ impl Machine {
         let ram = Arc::new(memory::allocate(ram_bytes).expect("guest memory"));
         let vm = Vm::new(&kvm, Arc::clone(&ram), Interrupts::None).expect("a VM");
         let client = Arc::new(Client::new(ClientConfig::new(2 * ram_bytes, [1, 2])).expect("a store"));
-        let hypercalls = Arc::new(Hypercalls::new(Arc::clone(&client), Arc::clone(&ram)));
+        let hypercalls = Hypercalls::new(Arc::clone(&client), Arc::clone(&ram)).expect("a file descriptor");
+        let hypercalls = Arc::new(hypercalls);
         ram.write_slice(code::bytes(), HIGH_RAM).expect("room for the payload");
         let ports = Arc::new(Ports::default());
         let vcpus = (0..vcpus)
@@ -96,6 +97,21 @@ impl Machine {
     /// Fills a page of guest memory.
     pub fn fill(&self, frame: u64, byte: u8) {
         self.ram.write_slice(&[byte; PAGE_SIZE], GuestAddress(frame << PAGE_SHIFT)).expect("a frame in RAM");
+    }
+
+    /// Fills a page of guest memory with bytes that do not compress and differ from frame to frame; returns them.
+    pub fn fill_with_noise(&self, frame: u64) -> Vec<u8> {
+        let mut state = frame.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let page: Vec<u8> = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[3]
+        })
+        .take(PAGE_SIZE)
+        .collect();
+        self.ram.write_slice(&page, GuestAddress(frame << PAGE_SHIFT)).expect("a frame in RAM");
+        page
     }
 
     /// A page of guest memory.

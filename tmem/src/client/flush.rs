@@ -66,7 +66,7 @@ impl Client {
     }
 
     /// Cuts an object's tree off; its pages wait to be freed. Returns their number.
-    fn cut_off(&self, pool: &Pool, id: ObjectId) -> u64 {
+    pub(super) fn cut_off(&self, pool: &Pool, id: ObjectId) -> u64 {
         let Some(object) = pool.remove(id) else { return 0 };
         let pages = {
             let mut tree = object.tree().write();

@@ -223,3 +223,25 @@ impl Client {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClientConfig, ObjectId, PoolKind};
+
+    #[test]
+    fn a_tree_that_was_cut_off_takes_no_page() {
+        let client = Client::new(ClientConfig::new(1 << 30, [0; 2])).unwrap();
+        let id = client.pool_new(PoolKind::Persistent).unwrap();
+        let pool = client.pool(id).unwrap();
+        let key = Key { pool: id, object: ObjectId([1; 3]), index: 0 };
+        assert_eq!(client.enter(&pool, key, Contents::Fill(1)), Ok(()));
+        // A put found the object; before it enters its page, the object is flushed.
+        let object = pool.object(key.object).unwrap();
+        assert_eq!(client.cut_off(&pool, key.object), 1);
+        assert_eq!(client.enter_into(&pool, &object, 0, 0, Contents::Fill(2)), Err(Refused::Detached));
+        assert_eq!(client.enter_into(&pool, &object, 9, 0, Contents::Fill(2)), Err(Refused::Detached));
+        assert_eq!(client.enter(&pool, key, Contents::Fill(2)), Ok(()));
+        assert!(client.holds(&pool, key));
+    }
+}

@@ -37,7 +37,9 @@ impl Client {
         if bytes > 0 {
             self.arena.release_idle(&self.quota);
         }
-        while freed() < bytes {
+        // What a guest puts meanwhile is not asked for: a busy one must not keep the caller here.
+        let mut left = self.statistics().ephemeral_pages;
+        while freed() < bytes && left > 0 {
             let missing = usize::try_from(bytes - freed()).unwrap_or(usize::MAX);
             // Every page is spared three times at most.
             let bound = Bound { pages: (missing / PAGE_SIZE).max(EVICT_PAGES), leaves: 4 * self.hand.leaves() + 64 };
@@ -46,6 +48,7 @@ impl Client {
             if evicted == 0 {
                 break;
             }
+            left = left.saturating_sub(evicted as u64);
         }
         freed()
     }
@@ -58,6 +61,11 @@ impl Client {
             self.arena.release_idle(&self.quota);
         }
         freed
+    }
+
+    /// Whether flushed pages wait for [`Client::reclaim`], those of a pool that another thread still uses included.
+    pub fn has_detached(&self) -> bool {
+        self.detached.len() > 0
     }
 
     /// What each flush of the guest does for those before it.

@@ -3,7 +3,7 @@
 use hypercall_abi::{Call, Status};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters of the hypercall path; each is exact, none is ever reset while the VM lives.
+/// Counters of the hypercall path; each is exact and counts from the guest's start.
 #[derive(Debug, Default)]
 pub struct Counters {
     calls: [AtomicU64; Call::ALL.len()],

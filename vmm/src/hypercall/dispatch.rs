@@ -11,16 +11,22 @@ use hypercall_abi::{
     REPORT_ABOUT_TO_OOM, REPORT_SIZE, REPORT_SIZE_MAX, Report, Status,
 };
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tmem::{Client, Key, ObjectId, PoolKind};
 use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 /// Everything version 1 offers.
 const FEATURES: u64 = FEATURE_PERSISTENT | FEATURE_EPHEMERAL | FEATURE_BATCH | FEATURE_EVENTS | FEATURE_REPORT;
 /// How long one batch may hold a vCPU before it is cut short.
 const BATCH_TIME: Duration = Duration::from_millis(1);
+/// Flushed pages that the event loop frees in one go.
+const LEFTOVERS_AT_ONCE: u64 = 4096;
+/// A range of this many indexes may cut off whole leaves of the index; a shorter one frees its pages in the call.
+const CUTS_LEAVES: u64 = 512;
 /// The clock is looked at once in this many entries.
 const CLOCK_INTERVAL: usize = 8;
 /// Largest value of `Report::psi_some` and `psi_full`: 100 %.
@@ -67,6 +73,7 @@ pub struct Hypercalls {
     report: Mutex<Option<(Report, Instant)>>,
     counters: Counters,
     mistakes: Mistakes,
+    leftovers: EventFd,
 }
 
 impl fmt::Debug for Hypercalls {
@@ -80,16 +87,42 @@ impl fmt::Debug for Hypercalls {
 
 impl Hypercalls {
     /// An interface to `client` for the guest that has `ram`. No call but HELLO works before HELLO.
-    #[must_use]
-    pub fn new(client: Arc<Client>, ram: Arc<GuestRam>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// Where the host has no file descriptor left.
+    pub fn new(client: Arc<Client>, ram: Arc<GuestRam>) -> io::Result<Self> {
+        Ok(Self {
+            leftovers: EventFd::new(EFD_NONBLOCK)?,
             client,
             ram,
             greeted: AtomicBool::new(false),
             report: Mutex::new(None),
             counters: Counters::default(),
             mistakes: Mistakes::of("hypercall"),
+        })
+    }
+
+    /// Readable when a pool or an object was flushed: what it held waits to be freed by [`free_leftovers`].
+    ///
+    /// [`free_leftovers`]: Self::free_leftovers
+    #[must_use]
+    pub fn leftovers(&self) -> &EventFd {
+        &self.leftovers
+    }
+
+    /// Frees a bounded number of flushed pages. Where more are left, [`leftovers`](Self::leftovers) is readable again.
+    pub fn free_leftovers(&self) {
+        // Empty or not, the store is asked.
+        let _ = self.leftovers.read();
+        let freed = self.client.reclaim(LEFTOVERS_AT_ONCE);
+        if freed > 0 || self.client.has_detached() {
+            self.announce_leftovers();
         }
+    }
+
+    fn announce_leftovers(&self) {
+        // It fails only where the counter is full, that is, where it is readable already.
+        let _ = self.leftovers.write(1);
     }
 
     /// What has been counted so far.
@@ -151,20 +184,31 @@ impl Hypercalls {
             Call::Hello => self.hello(rdi, rsi),
             Call::PoolNew => self.pool_new(rdi, rsi, r8),
             Call::PoolDestroy => match u32::try_from(rdi) {
-                Ok(pool) => self.client.pool_destroy(pool).into(),
+                Ok(pool) => self.flushed(self.client.pool_destroy(pool)),
                 Err(_) => Status::BadPool.into(),
             },
             Call::Put => self.put(Key { pool, object: ObjectId([r8, r9, r10]), index }, rsi).into(),
             Call::Get => self.get(Key { pool, object: ObjectId([r8, r9, r10]), index }, rsi, r11).into(),
-            Call::FlushRange => self.client.flush_range(pool, ObjectId([r8, r9, r10]), index, rsi).into(),
+            Call::FlushRange => {
+                let status = self.client.flush_range(pool, ObjectId([r8, r9, r10]), index, rsi);
+                if rsi >= CUTS_LEAVES { self.flushed(status) } else { status.into() }
+            }
             Call::FlushObject => match u32::try_from(rdi) {
-                Ok(pool) => self.client.flush_object(pool, ObjectId([r8, r9, r10])).into(),
+                Ok(pool) => self.flushed(self.client.flush_object(pool, ObjectId([r8, r9, r10]))),
                 Err(_) => Status::BadPool.into(),
             },
             Call::Batch => self.batch(rdi, rsi),
             Call::Events => self.events(),
             Call::Report => self.take_report(rdi).into(),
         }
+    }
+
+    /// The flush itself is O(1); what it cut off is freed by the event loop, off the vCPU.
+    fn flushed(&self, status: Status) -> Reply {
+        if status == Status::Ok {
+            self.announce_leftovers();
+        }
+        status.into()
     }
 
     fn hello(&self, version: u64, features: u64) -> Reply {
@@ -281,7 +325,10 @@ impl Hypercalls {
             _ if malformed => Status::BadArgument,
             Call::Put => self.put(key, entry.frame),
             Call::Get => self.get(key, entry.frame, u64::from(entry.flags)),
-            _ => self.client.flush_range(key.pool, key.object, key.index, entry.frame),
+            _ => {
+                let status = self.client.flush_range(key.pool, key.object, key.index, entry.frame);
+                if entry.frame >= CUTS_LEAVES { self.flushed(status).status } else { status }
+            }
         };
         if status.is_error() {
             self.mistake(status, format_args!("{call:?} in a batch: {status:?}"));

@@ -5,7 +5,8 @@
 //!                 └─► dispatch: which call, are its arguments sane?      (no KVM type)
 //!                        └─► tmem::Client: put, get, flush
 //! ```
-//! Nothing between the exit and the store takes a lock, allocates, or enters the host's kernel.
+//! On the way of a put or a get, nothing between the exit and the store takes a lock, allocates, or enters the host's
+//! kernel.
 
 mod counters;
 mod dispatch;

@@ -4,7 +4,7 @@ use super::{CONSOLE_PATIENCE, Error, host};
 use crate::arch::x86_64::layout::{
     POWER_GSI, SERIAL_GSI, SERIAL_PORT, SERIAL_PORTS, VIRTIO_GSI, VIRTIO_MMIO, VIRTIO_MMIO_STRIDE,
 };
-use crate::arch::x86_64::{acpi, boot};
+use crate::arch::x86_64::{acpi, boot, reset};
 use crate::config::VmConfig;
 use crate::console::open_output;
 use crate::devices::power::{self, PowerDevice};
@@ -70,10 +70,14 @@ impl Machine {
         virtio.plug(&vm, &mut ports, Box::new(rng))?;
 
         let platform = acpi::Platform { vcpus: config.vcpus, tmem: client.is_some(), virtio: virtio.devices };
-        acpi::write(vm.ram(), &platform).map_err(Error::Acpi)?;
+        acpi::write(vm.ram(), &platform).map_err(Error::Firmware)?;
+        reset::write_vector(vm.ram()).map_err(Error::Firmware)?;
         let entry = boot::load(vm.ram(), &config.kernel, config.initrd.as_ref(), &config.cmdline)?;
 
-        let hypercalls = client.map(|client| Arc::new(Hypercalls::new(Arc::clone(client), Arc::clone(vm.ram()))));
+        let hypercalls = client
+            .map(|client| Hypercalls::new(Arc::clone(client), Arc::clone(vm.ram())).map(Arc::new))
+            .transpose()
+            .map_err(host("no file descriptor for the hypercalls"))?;
         let ports = Arc::new(ports);
         let vcpus = (0..config.vcpus)
             .map(|id| {
@@ -105,7 +109,15 @@ impl Machine {
             .map(|vcpu| VcpuThread::start(vcpu, vcpu_ended.try_clone()?))
             .collect::<io::Result<_>>()
             .map_err(host("no thread for a vCPU"))?;
-        Ok(Running { vcpus, vcpu_ended, power: self.power, pvpanic: self.pvpanic, serial: self.serial, _vm: self.vm })
+        Ok(Running {
+            vcpus,
+            vcpu_ended,
+            hypercalls: self.hypercalls,
+            power: self.power,
+            pvpanic: self.pvpanic,
+            serial: self.serial,
+            _vm: self.vm,
+        })
     }
 }
 
@@ -114,6 +126,7 @@ impl Machine {
 pub(super) struct Running {
     vcpus: Vec<VcpuThread>,
     vcpu_ended: EventFd,
+    hypercalls: Option<Arc<Hypercalls>>,
     power: Arc<PowerDevice>,
     pvpanic: Arc<PvPanic>,
     serial: Arc<SerialPort>,
@@ -131,6 +144,10 @@ impl Running {
         // Whether the event was there or not, the threads are asked.
         let _ = self.vcpu_ended.read();
         self.vcpus.iter().filter_map(VcpuThread::take_outcome)
+    }
+
+    pub(super) fn hypercalls(&self) -> Option<&Hypercalls> {
+        self.hypercalls.as_deref()
     }
 
     pub(super) fn power(&self) -> &PowerDevice {

@@ -7,6 +7,7 @@ use super::{Ending, Error, host};
 use crate::console::{Next, Stdin};
 use crate::devices::power::PowerEvent;
 use crate::devices::pvpanic::PanicEvent;
+use crate::hypercall::Hypercalls;
 use crate::vcpu::Stop;
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use std::cell::RefCell;
@@ -19,6 +20,7 @@ const PANIC: u32 = 2;
 const SIGNAL: u32 = 3;
 const STDIN: u32 = 4;
 const INPUT_ROOM: u32 = 5;
+const LEFTOVERS: u32 = 6;
 
 /// Most bytes read from the console at a time.
 const INPUT_BYTES: usize = 4096;
@@ -37,6 +39,7 @@ pub(super) struct Lifecycle<'a> {
     pending: Vec<u8>,
     /// Whether the event loop watches `stdin`.
     watching: bool,
+    crash_reported: bool,
 }
 
 impl<'a> Lifecycle<'a> {
@@ -47,7 +50,7 @@ impl<'a> Lifecycle<'a> {
         status: Arc<Status>,
         outcome: Outcome,
     ) -> Self {
-        Self { running, signals, stdin, status, outcome, pending: Vec::new(), watching: false }
+        Self { running, signals, stdin, status, outcome, pending: Vec::new(), watching: false, crash_reported: false }
     }
 
     /// The first reason counts: what follows it is the machine coming down.
@@ -74,12 +77,14 @@ impl<'a> Lifecycle<'a> {
         }
     }
 
-    fn panic(&self) {
+    fn panic(&mut self) {
         match self.running.pvpanic().take_event() {
             Some(PanicEvent::Panicked) => self.end(Ok(Ending::Panic)),
-            // A crash kernel takes over; it ends the machine in its own time.
-            Some(PanicEvent::CrashLoaded) => tracing::warn!("the guest panicked and starts its crash kernel"),
-            None => {}
+            // A crash kernel takes over; it ends the machine in its own time. Said once: the guest may repeat it.
+            Some(PanicEvent::CrashLoaded) if !std::mem::replace(&mut self.crash_reported, true) => {
+                tracing::warn!("the guest panicked and starts its crash kernel");
+            }
+            Some(PanicEvent::CrashLoaded) | None => {}
         }
     }
 
@@ -152,6 +157,9 @@ impl MutEventSubscriber for Lifecycle<'_> {
         report(ops.add(Events::with_data(running.pvpanic().event(), PANIC, EventSet::IN)));
         report(ops.add(Events::with_data(self.signals, SIGNAL, EventSet::IN)));
         report(ops.add(Events::with_data(running.serial().input_room_event(), INPUT_ROOM, EventSet::IN)));
+        if let Some(hypercalls) = running.hypercalls() {
+            report(ops.add(Events::with_data(hypercalls.leftovers(), LEFTOVERS, EventSet::IN)));
+        }
         self.watch_stdin(ops, true);
     }
 
@@ -163,6 +171,7 @@ impl MutEventSubscriber for Lifecycle<'_> {
             SIGNAL => self.signal(),
             STDIN => self.input(ops),
             INPUT_ROOM => self.input_room(ops),
+            LEFTOVERS => self.running.hypercalls().into_iter().for_each(Hypercalls::free_leftovers),
             other => tracing::error!(other, "an event that nobody asked for"),
         }
     }

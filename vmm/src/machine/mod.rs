@@ -65,9 +65,9 @@ pub enum Error {
     /// No store.
     #[error("tmem: {0}")]
     Store(#[from] StoreError),
-    /// The ACPI tables do not fit.
-    #[error("the ACPI tables do not fit into guest memory")]
-    Acpi(#[source] vm_memory::GuestMemoryError),
+    /// The ACPI tables and the reset vector do not fit.
+    #[error("the firmware tables do not fit into guest memory")]
+    Firmware(#[source] vm_memory::GuestMemoryError),
     /// Two devices at one address: a bug of ours.
     #[error("the machine's layout is wrong")]
     Layout(#[from] RangeError),

@@ -6,7 +6,8 @@
 use super::Vcpu;
 use std::cell::Cell;
 use std::ptr;
-use std::sync::Once;
+use std::sync::OnceLock;
+use vmm_sys_util::errno::Error;
 use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler};
 
 thread_local! {
@@ -17,6 +18,13 @@ thread_local! {
 /// The signal that kicks.
 pub(super) fn signal() -> libc::c_int {
     SIGRTMIN()
+}
+
+/// Installs the handler. Called before a vCPU thread exists: a kick that came before it would end the process.
+pub(super) fn prepare() -> std::io::Result<()> {
+    static HANDLER: OnceLock<Result<(), i32>> = OnceLock::new();
+    let installed = HANDLER.get_or_init(|| register_signal_handler(signal(), on_kick).map_err(Error::errno));
+    installed.map_err(std::io::Error::from_raw_os_error)
 }
 
 extern "C" fn on_kick(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
@@ -38,12 +46,6 @@ pub(super) struct Kickable<'a> {
 
 impl<'a> Kickable<'a> {
     pub(super) fn new(vcpu: &'a mut Vcpu) -> Self {
-        static HANDLER: Once = Once::new();
-        HANDLER.call_once(|| {
-            if let Err(error) = register_signal_handler(signal(), on_kick) {
-                tracing::error!(%error, "no handler for the signal that stops vCPUs");
-            }
-        });
         IMMEDIATE_EXIT.with(|pointer| pointer.set(&raw mut vcpu.fd.get_kvm_run().immediate_exit));
         Self { vcpu }
     }

@@ -25,6 +25,12 @@ pub enum VcpuError {
         #[source]
         source: kvm_ioctls::Error,
     },
+    /// Our own bug.
+    #[error("vCPU {id}: its thread panicked, which is a bug of tmem")]
+    Panicked {
+        /// The vCPU.
+        id: u8,
+    },
     /// KVM left the guest for a reason that we do not handle.
     #[error("vCPU {id}: KVM stopped it with {exit}")]
     Unhandled {

@@ -2,6 +2,7 @@
 
 use super::kick::{self, Kickable};
 use super::{Step, Stop, Vcpu, VcpuError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -28,12 +29,16 @@ impl VcpuThread {
     /// Starts the thread. `ended` is written to when the vCPU ends by itself.
     ///
     /// # Errors
-    /// Where the host starts no thread.
+    /// Where the host starts no thread, or takes no signal handler.
     pub fn start(mut vcpu: Vcpu, ended: EventFd) -> std::io::Result<Self> {
+        kick::prepare()?;
         let shared = Arc::new(Shared::default());
         let mine = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name(format!("vcpu{}", vcpu.id())).spawn(move || {
-            if let Some(outcome) = run(&mut vcpu, &mine.stop) {
+            let id = vcpu.id();
+            // A bug of ours on this thread must not leave a VM behind that hangs without a word.
+            let ended_by = catch_unwind(AssertUnwindSafe(|| run(&mut vcpu, &mine.stop)));
+            if let Some(outcome) = ended_by.unwrap_or(Some(Err(VcpuError::Panicked { id }))) {
                 *mine.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
                 // The event loop that reads this is gone only when the whole machine is being dropped.
                 let _ = ended.write(1);

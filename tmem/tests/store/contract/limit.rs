@@ -15,7 +15,7 @@ fn the_limit_is_never_exceeded_and_nearly_reached() {
     let accepted = (0..4000).filter(|i| put(&client, key(pool, *i), pages::mixed(u64::from(*i))) == Status::Ok).count();
     let s = client.statistics();
     assert!(s.resident_bytes <= 4 * MIB && s.resident_bytes > 3 * MIB, "{} bytes", s.resident_bytes);
-    assert_eq!(s.puts_over_limit, 4000 - accepted as u64);
+    assert_eq!(s.puts_rejected_over_limit, 4000 - accepted as u64);
     let kept = (0..4000).filter(|i| get(&client, key(pool, *i), false) == Ok(pages::mixed(u64::from(*i)))).count();
     assert_eq!(kept, accepted, "accepted means kept");
     client.check_invariants();
@@ -75,7 +75,7 @@ fn a_persistent_put_at_the_limit_pushes_ephemeral_pages_out() {
         assert_eq!(put(&client, key(kept, index), pages::random(index.into())), Status::Ok);
     }
     let s = client.statistics();
-    assert!(s.pages_evicted > 0 && s.puts_over_limit == 0);
+    assert!(s.pages_evicted > 0 && s.puts_rejected_over_limit == 0);
     assert!(s.resident_bytes <= 8 * MIB);
     client.check_invariants();
 }
@@ -88,7 +88,7 @@ fn many_small_objects_meet_the_limit_too() {
     let s = client.statistics();
     assert!(accepted < 50_000 && s.objects == accepted as u64, "{accepted} objects");
     assert!(s.resident_bytes <= 4 * MIB && s.metadata_bytes > 3 * MIB);
-    assert_eq!(s.puts_over_limit, 100_000 - accepted as u64);
+    assert_eq!(s.puts_rejected_over_limit, 100_000 - accepted as u64);
     client.check_invariants();
 }
 

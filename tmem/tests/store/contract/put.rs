@@ -132,14 +132,23 @@ fn each_reason_has_its_status_and_its_counter() {
     assert_eq!(put(&small, key(pool, 30), page), Status::OverLimit);
     assert_eq!(put(&small, key(pool + 1, 30), page), Status::BadPool);
     let s = small.statistics();
-    assert_eq!((s.puts_accepted, s.puts_no_space, s.puts_frozen, s.puts_over_limit, s.puts_bad_pool), (16, 4, 1, 1, 1));
+    assert_eq!(
+        (
+            s.puts_accepted,
+            s.puts_rejected_no_space,
+            s.puts_rejected_frozen,
+            s.puts_rejected_over_limit,
+            s.puts_bad_pool
+        ),
+        (16, 4, 1, 1, 1)
+    );
 
     let choosy = configured(ClientConfig { max_stored_bytes: 3000, ..ClientConfig::new(1 << 30, [0; 2]) });
     let pool = persistent(&choosy);
     assert_eq!(put(&choosy, key(pool, 0), pages::text(1)), Status::Ok);
     assert_eq!(put(&choosy, key(pool, 0), page), Status::PoorRatio);
     assert_eq!(get(&choosy, key(pool, 0), false), Err(Status::Empty), "the old copy is gone");
-    assert_eq!(choosy.statistics().puts_poor_ratio, 1);
+    assert_eq!(choosy.statistics().puts_rejected_poor_ratio, 1);
 }
 
 #[test]

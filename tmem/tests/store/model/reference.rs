@@ -115,11 +115,11 @@ impl Reference {
             }
             Status::Frozen => {
                 prop_assert!(self.frozen);
-                self.expected.puts_frozen += 1;
+                self.expected.puts_rejected_frozen += 1;
             }
             Status::OverLimit => {
                 prop_assert!(near_limit, "{} of {} bytes", before.resident_bytes, self.limit);
-                self.expected.puts_over_limit += 1;
+                self.expected.puts_rejected_over_limit += 1;
             }
             other => prop_assert!(false, "put answered {:?}", other),
         }
@@ -231,14 +231,23 @@ impl Reference {
         prop_assert_eq!(is.pools, self.pools.len() as u64);
         let e = &self.expected;
         prop_assert_eq!(
-            [is.puts_accepted, is.puts_frozen, is.puts_over_limit, is.puts_bad_address, is.puts_bad_pool],
-            [e.puts_accepted, e.puts_frozen, e.puts_over_limit, e.puts_bad_address, e.puts_bad_pool]
+            [
+                is.puts_accepted,
+                is.puts_rejected_frozen,
+                is.puts_rejected_over_limit,
+                is.puts_bad_address,
+                is.puts_bad_pool
+            ],
+            [e.puts_accepted, e.puts_rejected_frozen, e.puts_rejected_over_limit, e.puts_bad_address, e.puts_bad_pool]
         );
         prop_assert_eq!(
             [is.gets_hit, is.gets_exclusive, is.gets_miss, is.gets_empty, is.gets_bad_address, is.gets_bad_pool],
             [e.gets_hit, e.gets_exclusive, e.gets_miss, e.gets_empty, e.gets_bad_address, e.gets_bad_pool]
         );
-        prop_assert_eq!([is.puts_no_space, is.puts_poor_ratio, is.puts_busy, is.gets_corrupt], [0; 4]);
+        prop_assert_eq!(
+            [is.puts_rejected_no_space, is.puts_rejected_poor_ratio, is.puts_rejected_busy, is.gets_corrupt],
+            [0; 4]
+        );
         Ok(())
     }
 

@@ -8,7 +8,7 @@
 //! Source: ACPI specification 6.5, chapters 4.1 (hardware-reduced), 5.2 (tables), 5.6.9 (generic event device).
 
 use super::layout::{
-    ACPI, ACPI_END, IO_APIC, LOCAL_APIC, POWER_GSI, SERIAL_GSI, SERIAL_PORT, SERIAL_PORTS, TMEM_GSI, TMEM_PORT,
+    ACPI, IO_APIC, LOCAL_APIC, POWER_GSI, RESET_VECTOR, SERIAL_GSI, SERIAL_PORT, SERIAL_PORTS, TMEM_GSI, TMEM_PORT,
     TMEM_PORTS,
 };
 use crate::devices::{power, pvpanic};
@@ -68,7 +68,7 @@ pub fn write(ram: &GuestRam, platform: &Platform) -> Result<(), GuestMemoryError
     let mut place = |table: &[u8]| -> Result<GuestAddress, GuestMemoryError> {
         let here = next;
         let end = here.unchecked_add(table.len() as u64);
-        if end.0 > ACPI_END {
+        if end > RESET_VECTOR {
             return Err(GuestMemoryError::InvalidGuestAddress(end));
         }
         ram.write_slice(table, here)?;

@@ -3,7 +3,7 @@
 //! Source: Documentation/arch/x86/boot.rst of the kernel (header fields, 64-bit entry at 0x200 behind the load
 //! address, what `boot_params` must hold).
 
-use super::layout::{ACPI, ACPI_END, BOOT_PARAMS, CMDLINE, CMDLINE_MAX, HIGH_RAM, LOW_RAM_END, MMIO_HOLE_END};
+use super::layout::{ACPI, BOOT_PARAMS, CMDLINE, CMDLINE_MAX, HIGH_RAM, LOW_RAM_END, MMIO_HOLE_END};
 use crate::config::{Initrd, Kernel, KernelFormat};
 use crate::memory::GuestRam;
 use linux_loader::loader::bootparam::{boot_e820_entry, boot_params, setup_header};
@@ -182,7 +182,7 @@ fn e820(ram: &GuestRam) -> impl Iterator<Item = boot_e820_entry> {
     let entry = |start: u64, end: u64, kind| boot_e820_entry { addr: start, size: end - start, r#type: kind };
     let low = [
         entry(0, LOW_RAM_END, E820_RAM),
-        entry(ACPI.0, ACPI_END, E820_RESERVED),
+        entry(ACPI.0, HIGH_RAM.0, E820_RESERVED),
         entry(HIGH_RAM.0, low_ram_end(ram).max(HIGH_RAM.0), E820_RAM),
     ];
     let high = ram

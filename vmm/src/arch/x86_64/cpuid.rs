@@ -11,12 +11,16 @@ const LEAF_FEATURES: u32 = 0x1;
 const LEAF_CACHE: u32 = 0x4;
 const LEAF_STRUCTURED_FEATURES: u32 = 0x7;
 const LEAF_TOPOLOGY: u32 = 0xb;
+/// Leaves that tell of the host's processors; ours are made by [`topology_leaves`].
+const HOST_TOPOLOGY: [u32; 4] = [LEAF_TOPOLOGY, 0x1f, 0x8000_001e, 0x8000_0026];
 const LEAF_EXTENDED_FEATURES: u32 = 0x8000_0001;
 const LEAF_SIZES: u32 = 0x8000_0008;
 
 const FEATURES_ECX_TSC_DEADLINE: u32 = 1 << 24;
 const FEATURES_ECX_HYPERVISOR: u32 = 1 << 31;
 const FEATURES_EDX_HTT: u32 = 1 << 28;
+/// AMD: leaf 0x8000001E is there.
+const EXTENDED_ECX_TOPOEXT: u32 = 1 << 22;
 
 /// SSE3, SSSE3, CX16, SSE4.1, SSE4.2, x2APIC, POPCNT, TSC deadline, RDRAND, hypervisor.
 const BASELINE_FEATURES_ECX: u32 = 1 << 0
@@ -67,7 +71,7 @@ pub fn for_vcpu(supported: &CpuId, model: CpuModel, id: u8, vcpus: u8) -> Result
     let mut leaves: Vec<kvm_cpuid_entry2> = supported
         .as_slice()
         .iter()
-        .filter(|leaf| leaf.function != LEAF_TOPOLOGY)
+        .filter(|leaf| !HOST_TOPOLOGY.contains(&leaf.function))
         .filter(|leaf| model == CpuModel::Host || BASELINE_LEAVES.contains(&leaf.function))
         .copied()
         .collect();
@@ -108,6 +112,7 @@ fn set_topology(leaf: &mut kvm_cpuid_entry2, id: u8, vcpus: u8) {
             leaf.ebx = (leaf.ebx & 0xffff) | u32::from(vcpus) << 16 | u32::from(id) << 24;
             leaf.edx = if vcpus > 1 { leaf.edx | FEATURES_EDX_HTT } else { leaf.edx & !FEATURES_EDX_HTT };
         }
+        LEAF_EXTENDED_FEATURES => leaf.ecx &= !EXTENDED_ECX_TOPOEXT,
         // Bits 31:26: cores of the package less one; 25:14: threads sharing the cache less one.
         LEAF_CACHE if leaf.eax & 0x1f != 0 => {
             leaf.eax = (leaf.eax & 0x3fff) | (u32::from(vcpus) - 1) << 26;
@@ -164,6 +169,13 @@ mod tests {
         assert!(find(&baseline, 0xd).is_none());
         let host = for_vcpu(&supported, CpuModel::Host, 0, 1).unwrap();
         assert_ne!(find(&host, 1).unwrap().ecx & XSAVE, 0);
+    }
+
+    #[test]
+    fn no_guest_is_told_of_the_hosts_topology() {
+        let supported = CpuId::from_entries(&[leaf(1, 0), leaf(0x1f, 0), leaf(0x8000_001e, 0)]).unwrap();
+        let host = for_vcpu(&supported, CpuModel::Host, 0, 2).unwrap();
+        assert!(find(&host, 0x1f).is_none() && find(&host, 0x8000_001e).is_none());
     }
 
     #[test]

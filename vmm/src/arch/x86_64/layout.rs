@@ -7,6 +7,7 @@
 //! 0x0002_0000  kernel command line                   │
 //! 0x000A_0000  (legacy video hole)                   ┘
 //! 0x000E_0000  ACPI tables, RSDP first               reserved in e820
+//! 0x000F_FFF0  reset vector
 //! 0x0010_0000  kernel, …, initramfs at the top       RAM
 //! 0xC000_0000  MMIO: virtio-mmio devices
 //! 0xFEC0_0000  I/O APIC        0xFEE0_0000 local APIC
@@ -32,8 +33,8 @@ pub const CMDLINE_MAX: usize = 2048;
 pub const LOW_RAM_END: u64 = 0xa_0000;
 /// Where the ACPI tables start; the RSDP is the first, where kernels scan for it.
 pub const ACPI: GuestAddress = GuestAddress(0xe_0000);
-/// First byte behind the room for ACPI tables.
-pub const ACPI_END: u64 = 0x10_0000;
+/// Where a jump to the BIOS' start leads; behind the room for ACPI tables.
+pub const RESET_VECTOR: GuestAddress = GuestAddress(0xf_fff0);
 /// Where high memory starts and a kernel is loaded.
 pub const HIGH_RAM: GuestAddress = GuestAddress(0x10_0000);
 /// First byte of the hole for devices below 4 GiB.
@@ -63,7 +64,7 @@ pub const SERIAL_GSI: u32 = 4;
 pub const TMEM_PORT: u16 = 0x780;
 /// Ports of the `TMEM0001` device.
 pub const TMEM_PORTS: u8 = 4;
-/// Interrupt of the `TMEM0001` device, raised when the answer of EVENTS has changed.
+/// Interrupt of the `TMEM0001` device; reserved, nothing raises it in version 1.
 pub const TMEM_GSI: u32 = 5;
 /// Interrupt of the generic event device, which carries the power button.
 pub const POWER_GSI: u32 = 6;
