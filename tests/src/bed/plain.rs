@@ -1,13 +1,15 @@
 //! A guest with two CPUs in plain emulation: the driver's calls are answered by the test store inside the guest, so
 //! that its locks are raced by CPUs that really run at the same time. There is no KVM and no host half.
 
-use super::qemu::{self, Emulated};
+use super::qemu::{self, Emulated, End};
 use super::{Images, Job, Outcome};
 use crate::marker;
 use anyhow::Result;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const MEMORY_MIB: u32 = 256;
+/// Longer than any case: the guest has no heartbeat, which would swap.
+const SILENCE: Duration = Duration::from_secs(600);
 
 /// Runs each case of the job in a machine of its own. Returns the last lines of the last.
 pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) -> Result<String> {
@@ -23,15 +25,18 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
             kernel: &kernel.bzimage,
             initramfs: &guest,
             cmdline: &format!("loglevel=4 oops=panic panic_on_warn=1 watchdog_thresh=60 tmem.case={}", case.name),
+            silence: SILENCE,
             console: images.console,
             disk: None,
         };
         let mut ended = None;
-        last = qemu::run(&machine, |line| match marker::parse(line) {
+        let end = qemu::run(&machine, |line| match marker::parse(line) {
             Some((marker::DONE, _)) => ended = Some(None),
             Some((marker::FAILED, why)) => ended = Some(Some(why.as_str().unwrap_or_default().to_owned())),
             _ => {}
         })?;
+        let (End::Off(tail) | End::Hung(tail)) = end;
+        last = tail;
         let Some(failure) = ended else { return Ok(last) };
         let failure = failure.map(|why| format!("{why}\n{last}"));
         heard(Outcome {

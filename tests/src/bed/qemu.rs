@@ -1,7 +1,7 @@
 //! A QEMU that runs to its end, and whose serial port is read meanwhile.
 
 use super::Outcome;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -11,8 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 const QEMU: &str = "qemu-system-x86_64";
-/// Longest silence of a machine: longer than any case takes.
-const SILENCE: Duration = Duration::from_secs(900);
+/// What a machine says now and then while it is alive; see [`HEARTBEAT`].
+const ALIVE: &str = "@alive";
+/// A line of a machine's script that makes it say that it is alive.
+pub(super) const HEARTBEAT: &str = "(while sleep 10; do echo @alive; done) &";
 /// Lines kept for a failure's report.
 const KEPT_LINES: usize = 60;
 
@@ -31,14 +33,25 @@ pub(super) struct Emulated<'a> {
     pub initramfs: &'a Path,
     /// More kernel options.
     pub cmdline: &'a str,
+    /// Silence after which it is taken for hung.
+    pub silence: Duration,
     /// Whether what it says is printed.
     pub console: bool,
     /// A disk image of this machine, as `/dev/vda`; nothing of it is cached here.
     pub disk: Option<&'a Path>,
 }
 
-/// Runs the machine until it powers off; `line` hears each line of its serial port. Returns the last lines.
-pub(super) fn run(machine: &Emulated<'_>, mut line: impl FnMut(&str)) -> Result<String> {
+/// How a machine ended, with its last lines.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It powered off.
+    Off(String),
+    /// It fell silent and was killed.
+    Hung(String),
+}
+
+/// Runs the machine until it powers off or hangs; `line` hears each line of its serial port.
+pub(super) fn run(machine: &Emulated<'_>, mut line: impl FnMut(&str)) -> Result<End> {
     let mut command = Command::new(QEMU);
     if let Some(disk) = machine.disk {
         command.arg("-drive").arg(format!("file={},if=virtio,format=raw,cache=none", disk.display()));
@@ -67,8 +80,9 @@ pub(super) fn run(machine: &Emulated<'_>, mut line: impl FnMut(&str)) -> Result<
         }
     });
     let mut tail = VecDeque::new();
-    let silent = loop {
-        match lines.recv_timeout(SILENCE) {
+    let hung = loop {
+        match lines.recv_timeout(machine.silence) {
+            Ok(text) if text == ALIVE => {}
             Ok(text) => {
                 if machine.console {
                     eprintln!("  | {text}");
@@ -83,13 +97,12 @@ pub(super) fn run(machine: &Emulated<'_>, mut line: impl FnMut(&str)) -> Result<
             Err(RecvTimeoutError::Timeout) => break true,
         }
     };
-    if silent {
+    if hung {
         process.kill()?;
     }
     process.wait()?;
     let tail: String = tail.into_iter().collect();
-    ensure!(!silent, "the emulated machine was silent for {SILENCE:?}\n{tail}");
-    Ok(tail)
+    Ok(if hung { End::Hung(tail) } else { End::Off(tail) })
 }
 
 /// Hands the outcomes among the lines on.

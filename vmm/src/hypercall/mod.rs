@@ -8,10 +8,14 @@
 //! On the way of a put or a get, nothing between the exit and the store takes a lock, allocates, or enters the host's
 //! kernel.
 
+mod batch;
 mod counters;
 mod dispatch;
+mod registers;
+mod report;
 mod transport;
 
 pub use counters::Counters;
-pub use dispatch::{Hypercalls, Registers, Reply};
+pub use dispatch::Hypercalls;
+pub use registers::{Registers, Reply};
 pub use transport::{PortWrite, call};

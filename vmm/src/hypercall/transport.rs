@@ -1,6 +1,7 @@
 //! From an `OUT` to a call and back: which write is a call, and where its registers are.
 
-use super::dispatch::{Hypercalls, Registers};
+use super::dispatch::Hypercalls;
+use super::registers::Registers;
 use hypercall_abi::Status;
 use kvm_bindings::kvm_regs;
 
