@@ -44,8 +44,8 @@ pub const ALL_KERNELS: &[&str] = &["5.10", "6.1", "6.12", "sid"];
 impl Runs {
     /// On 6.1 in the tests, on every kernel in the soak.
     pub const ON_6_1: Self = Self { test: &["6.1"], soak: ALL_KERNELS, under: Under::Kvm };
-    /// On every kernel in the tests too.
-    pub const ON_ALL: Self = Self { test: ALL_KERNELS, soak: ALL_KERNELS, under: Under::Kvm };
-    /// Only where modules can register with frontswap.
-    pub const ON_5_10: Self = Self { test: &["5.10"], soak: &["5.10"], under: Under::Kvm };
+    /// In the soak only, on every kernel.
+    pub const IN_SOAK: Self = Self { test: &[], ..Self::ON_6_1 };
+    /// In the soak only, where modules can register with frontswap.
+    pub const ON_5_10: Self = Self { test: &[], soak: &["5.10"], under: Under::Kvm };
 }

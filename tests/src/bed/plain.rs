@@ -1,7 +1,7 @@
 //! A guest with two CPUs in plain emulation: the driver's calls are answered by the test store inside the guest, so
 //! that its locks are raced by CPUs that really run at the same time. There is no KVM and no host half.
 
-use super::qemu::{self, Emulated, End};
+use super::qemu::{self, CPU, Emulated, End};
 use super::{Images, Job, Outcome};
 use crate::marker;
 use anyhow::Result;
@@ -19,7 +19,7 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
     for case in &job.cases {
         let started = Instant::now();
         let machine = Emulated {
-            cpu: "EPYC-v3",
+            cpu: CPU,
             cpus: 2,
             memory_mib: MEMORY_MIB,
             kernel: &kernel.bzimage,

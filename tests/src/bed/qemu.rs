@@ -11,6 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 const QEMU: &str = "qemu-system-x86_64";
+/// The CPU that is emulated. Without CMPXCHG16B: QEMU 7.2 now and then leaves the flags after it wrong (the kernel's
+/// slab allocator then dies of a double fault), and kernels do without it where it is not there.
+pub(super) const CPU: &str = "EPYC-v3,-cx16";
 /// What a machine says now and then while it is alive; see [`HEARTBEAT`].
 const ALIVE: &str = "@alive";
 /// A line of a machine's script that makes it say that it is alive.

@@ -24,7 +24,7 @@ const KEY_POWER: u16 = 116;
 
 fn host(host: &mut Host) -> Result<()> {
     let disk = host.disk("backing", 512 << 20)?;
-    let mut vm = host.start(&Spec { memory_mib: 160, ..Spec::default() }.disk(disk))?;
+    let mut vm = host.start(&Spec { memory_mib: 128, ..Spec::default() }.disk(disk))?;
     vm.expect("ready")?;
     let list = String::from_utf8(host.tmem(&["list"])?.stdout)?;
     ensure!(list.contains(vm.name()), "tmem list does not know the VM: {list}");

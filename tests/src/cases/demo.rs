@@ -7,7 +7,6 @@ use crate::host::{Disk, Host, Spec};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::path::PathBuf;
 
 pub(super) const CASE: Case = Case {
     name: DEMO,
@@ -23,8 +22,6 @@ pub const DEMO: &str = "demo";
 /// Guest memory in MiB.
 const MEMORY_MIB: u32 = 160;
 const SECTORS_PER_PAGE: u64 = 8;
-/// A disk that the emulated host has for this.
-const REAL_DISK: &str = "/dev/vda";
 
 /// What one run of the load cost.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,10 +43,7 @@ pub struct Row {
 }
 
 fn host(host: &mut Host) -> Result<()> {
-    let disk = match Host::owns_machine() {
-        true => PathBuf::from(REAL_DISK),
-        false => host.disk("swap", 512 << 20)?,
-    };
+    let disk = host.disk("swap", 512 << 20)?;
     for swap in ["disk", "tmem"] {
         let spec = Spec {
             memory_mib: MEMORY_MIB,

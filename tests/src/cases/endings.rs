@@ -10,7 +10,7 @@ use serde_json::Value;
 pub(super) const CASE: Case = Case {
     name: "endings",
     shows: "shutdown, reboot, panic, triple fault and quit have their exit codes",
-    runs: Runs { test: &["6.1"], ..Runs::ON_ALL },
+    runs: Runs::ON_6_1,
     host,
     guest,
 };

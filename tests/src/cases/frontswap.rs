@@ -47,7 +47,7 @@ pub(super) const HUGE_PAGES_CASE: Case = Case {
 
 fn run(host: &mut Host, limit: &str) -> Result<()> {
     let disk = host.disk("swap", 512 << 20)?;
-    let spec = Spec { memory_mib: 192, limit: Some(limit.to_owned()), ..Spec::default() };
+    let spec = Spec { memory_mib: 144, limit: Some(limit.to_owned()), ..Spec::default() };
     let mut vm = host.start(&spec.disk(disk))?;
     let said = vm.expect("ran")?;
     let counters: Counters = serde_json::from_value(said["counters"].clone())?;

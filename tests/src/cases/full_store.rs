@@ -7,17 +7,21 @@ use crate::guest::{Counters, Guest};
 use crate::host::{Host, Spec};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 pub(super) const CASE: Case = Case {
     name: "full-store",
     shows: "no room and no disk: no oops, no hang; swap works again when there is room",
-    runs: Runs::ON_6_1,
+    runs: Runs::IN_SOAK,
     host,
     guest,
 };
 
+/// How long the hog runs against a store that is full.
+const REFUSED_TIME: Duration = Duration::from_secs(30);
+
 fn host(host: &mut Host) -> Result<()> {
-    let mut vm = host.start(&Spec { memory_mib: 160, limit: Some("10%".to_owned()), ..Spec::default() })?;
+    let mut vm = host.start(&Spec { memory_mib: 128, limit: Some("10%".to_owned()), ..Spec::default() })?;
     let counters: Counters = serde_json::from_value(vm.expect("full")?)?;
     let report = vm.show()?;
     both_sides_agree(&counters, &report)?;
@@ -35,10 +39,14 @@ fn host(host: &mut Host) -> Result<()> {
 fn guest(guest: &mut Guest) -> Result<()> {
     guest.load_driver(&[])?;
     let swap = guest.swap_on("/dev/tmem0")?;
-    // The OOM killer may take it; if not, every page is right.
-    guest.start_load(&["--size", &guest.percent_of_memory(160)?])?.finish_or_killed()?;
+    let mut small = guest.start_load(&["--size", &guest.percent_of_memory(10)?, "--hold", "line", "--seed", "5"])?;
+    small.wait_until_holding()?;
+    // Under the store's refusals the kernel tries again and again before its OOM killer takes the hog, if it does.
+    guest.start_load(&["--size", &guest.percent_of_memory(160)?])?.finish_or_kill(REFUSED_TIME)?;
     guest.sync("full", &json!(Counters::settled()?))?;
-    guest.load(&["--size", &guest.percent_of_memory(150)?])?;
+    guest.load(&["--size", &guest.percent_of_memory(130)?, "--passes", "0"])?;
+    small.go()?;
+    small.finish()?;
     guest.sync("roomy", &Value::Null)?;
     swap.off()
 }

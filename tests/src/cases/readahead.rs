@@ -17,7 +17,7 @@ pub(super) const CASE: Case = Case {
 
 fn host(host: &mut Host) -> Result<()> {
     for synchronous in ["1", "0"] {
-        let spec = Spec { memory_mib: 160, ..Spec::default() };
+        let spec = Spec { memory_mib: 128, ..Spec::default() };
         let mut vm = host.start(&spec.arguments([synchronous]))?;
         let said = vm.expect("ran")?;
         let counters: Counters = serde_json::from_value(said["counters"].clone())?;

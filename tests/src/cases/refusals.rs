@@ -12,7 +12,7 @@ use std::process::Output;
 pub(super) const CASE: Case = Case {
     name: "refusals",
     shows: "no /dev/kvm, no permission on it, a busy disk, a taken name",
-    runs: Runs { test: &["6.1"], soak: &["6.1"], under: crate::case::Under::Kvm },
+    runs: Runs { soak: &["6.1"], ..Runs::IN_SOAK },
     host,
     guest,
 };
@@ -33,8 +33,9 @@ fn host(host: &mut Host) -> Result<()> {
         fs::rename("/dev/kvm-away", KVM)?;
         refused(&output?, 1, "no /dev/kvm")?;
     }
-    // What is refused is KVM: everything else may be read by anybody.
-    let output = host.tmem_command(&["run"]).arg(&config).uid(NOBODY).gid(NOBODY).output()?;
+    // What is refused is KVM: everything else may be read by anybody, and there is no disk to write.
+    let bare = host.write_config("bare", &Spec { memory_mib: 128, ..Spec::default() })?;
+    let output = host.tmem_command(&["run"]).arg(&bare).uid(NOBODY).gid(NOBODY).output()?;
     refused(&output, 1, "permission")?;
 
     let mut vm = host.start(&spec)?;

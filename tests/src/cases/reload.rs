@@ -18,7 +18,7 @@ pub(super) const CASE: Case = Case {
 const LIVES: u32 = 3;
 
 fn host(host: &mut Host) -> Result<()> {
-    let mut vm = host.start(&Spec { memory_mib: 160, ..Spec::default() })?;
+    let mut vm = host.start(&Spec { memory_mib: 128, ..Spec::default() })?;
     let mut empty = None;
     for _ in 0..LIVES {
         vm.expect("loaded")?;

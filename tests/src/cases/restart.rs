@@ -16,7 +16,7 @@ pub(super) const CASE: Case = Case {
 };
 
 fn host(host: &mut Host) -> Result<()> {
-    let spec = Spec { memory_mib: 160, flags: vec!["--restart".to_owned()], ..Spec::default() };
+    let spec = Spec { memory_mib: 128, flags: vec!["--restart".to_owned()], ..Spec::default() };
     let mut vm = host.start(&spec)?;
     let empty = first_life(&mut vm)?;
     vm.expect("booted")?;

@@ -7,6 +7,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// What `tmem-load` found.
 #[derive(Clone, Debug, Deserialize)]
@@ -105,12 +107,28 @@ impl Load {
     ///
     /// # Errors
     /// Where one is.
-    pub fn finish_or_killed(self) -> Result<Option<LoadReport>> {
+    fn finish_or_killed(self) -> Result<Option<LoadReport>> {
         let report = self.report()?;
         if let Some(report) = &report {
             ensure!(report.bad_pages == 0, "bad pages: {report:?}");
         }
         Ok(report)
+    }
+
+    /// Waits for its end, and kills it where it has not ended by then; `None` where it was killed, by whomever.
+    ///
+    /// # Errors
+    /// Where it found a bad page.
+    pub fn finish_or_kill(mut self, patience: Duration) -> Result<Option<LoadReport>> {
+        let deadline = Instant::now() + patience;
+        while self.process.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                self.process.kill()?;
+                break;
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+        self.finish_or_killed()
     }
 
     /// Waits for its end and returns what it found, bad pages or not; `None` where it was killed with SIGKILL.
