@@ -74,7 +74,7 @@ static int tmem_frontswap_store(unsigned int type, pgoff_t slot,
 
 	if (!slots || !tmem_frontswap_takes(page) ||
 	    tmem_slot_begin_write(slots, slot) == TMEM_WRITE_OVERLAPS) {
-		tmem_count(TMEM_FRONTSWAP_DECLINED);
+		tmem_count_many(TMEM_FRONTSWAP_DECLINED, compound_nr(page));
 		return -EINVAL;
 	}
 	if (tmem_batch_one(TMEM_CALL_PUT, 0, &slots->area, slot,

@@ -10,8 +10,9 @@ use std::process::{Command, Stdio};
 /// Runs the job's cases here. Returns the last lines, of which there are none: everything else went to stderr.
 pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) -> Result<String> {
     let kernel = images.kernel(&job.kernel)?;
-    let directory = std::env::temp_dir().join(format!("tmem-cases-{}", std::process::id()));
-    let of_kernel = directory.join("images").join(&job.kernel);
+    // Not in /tmp, which may be memory: the demo compares with a disk.
+    let directory = tempfile::tempdir_in(images.scratch())?;
+    let of_kernel = directory.path().join("images").join(&job.kernel);
     fs::create_dir_all(&of_kernel)?;
     fs::copy(&kernel.bzimage, of_kernel.join("bzImage"))?;
     fs::copy(images.guest(&kernel, false)?, of_kernel.join("initramfs"))?;
@@ -21,9 +22,9 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
         .arg("--tmem")
         .arg(&images.tmem)
         .arg("--images")
-        .arg(directory.join("images"))
+        .arg(directory.path().join("images"))
         .arg("--scratch")
-        .arg(directory.join("scratch"))
+        .arg(directory.path().join("scratch"))
         .args(["--kernel", &job.kernel])
         .args(job.cases.iter().map(|case| case.name))
         .stdin(Stdio::null())
@@ -34,6 +35,6 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
     let mut line = outcomes(heard);
     BufReader::new(stdout).lines().map_while(Result::ok).for_each(|text| line(&text));
     process.wait()?;
-    fs::remove_dir_all(&directory)?;
+    directory.close()?;
     Ok(String::new())
 }

@@ -46,7 +46,8 @@ fn guest(guest: &mut Guest) -> Result<()> {
     guest.load_driver(&["backing=/dev/vda"])?;
     guest.sync("loaded", &Value::Null)?;
     let swap = guest.swap_on("/dev/tmem0")?;
-    guest.load(&["--size", &guest.percent_of_memory(160)?])?;
+    // In another order the disk would be asked for each page alone.
+    guest.load(&["--size", &guest.percent_of_memory(160)?, "--order", "sequential"])?;
     guest.sync("ran", &json!(Counters::settled()?))?;
     swap.off()
 }

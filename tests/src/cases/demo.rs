@@ -11,7 +11,7 @@ use serde_json::json;
 pub(super) const CASE: Case = Case {
     name: DEMO,
     shows: "a load of 1.6 x RAM against disk swap and against tmem",
-    runs: Runs { test: &[], soak: &[], under: Under::Kvm },
+    runs: Runs { test: &[], soak: &["6.1"], under: Under::Kvm },
     host,
     guest,
 };
@@ -43,12 +43,12 @@ pub struct Row {
 }
 
 fn host(host: &mut Host) -> Result<()> {
-    let disk = host.disk("swap", 512 << 20)?;
+    let disk = host.real_disk("swap", 512 << 20)?;
     for swap in ["disk", "tmem"] {
         let spec = Spec {
             memory_mib: MEMORY_MIB,
             limit: (swap == "tmem").then(|| "400%".to_owned()),
-            disks: vec![Disk { path: disk.clone(), read_only: false }],
+            disks: vec![Disk { direct: true, ..Disk::writable(disk.clone()) }],
             ..Spec::default()
         };
         let mut vm = host.start(&spec.arguments([swap]))?;
@@ -83,7 +83,8 @@ fn guest(guest: &mut Guest) -> Result<()> {
         _ => "/dev/vda",
     };
     let swap = guest.swap_on(device)?;
-    let mut load = guest.start_load(&["--size", &guest.percent_of_memory(160)?, "--passes", "1", "--hold", "line"])?;
+    let mut load =
+        guest.start_load(&["--size", &guest.percent_of_memory(160)?, "--order", "sequential", "--hold", "line"])?;
     // The load has filled its working set and waits: that is when the store holds most.
     load.wait_until_holding()?;
     guest.sync("holding", &json!(null))?;

@@ -25,7 +25,11 @@ pub(super) const OVER_LIMIT_CASE: Case = Case {
     shows: "frontswap with a store far too small: the rest is on the swap disk",
     runs: Runs::ON_5_10,
     host: |host| run(host, "10%"),
-    guest: CASE.guest,
+    guest: |guest| {
+        guest.load_driver(&["frontswap=1", "size=512M"])?;
+        // In another order the disk would be asked for each page alone.
+        shadow(guest, &["--order", "sequential"])
+    },
 };
 
 /// With huge pages: frontswap hands over whole ones, which the driver declines.

@@ -88,6 +88,14 @@ impl Host {
         Ok(path)
     }
 
+    /// A disk that is no memory: an emulated host's own, elsewhere a file of this size in the case's directory.
+    ///
+    /// # Errors
+    /// Where the file cannot be made.
+    pub fn real_disk(&self, name: &str, bytes: u64) -> Result<PathBuf> {
+        if Self::owns_machine() { Ok("/dev/vda".into()) } else { self.disk(name, bytes) }
+    }
+
     /// Writes the VM's configuration and starts it.
     ///
     /// # Errors

@@ -15,6 +15,16 @@ pub struct Disk {
     pub path: PathBuf,
     /// Whether the guest may write.
     pub read_only: bool,
+    /// Whether the host's page cache is left out.
+    pub direct: bool,
+}
+
+impl Disk {
+    /// A writable disk.
+    #[must_use]
+    pub fn writable(path: PathBuf) -> Self {
+        Self { path, read_only: false, direct: false }
+    }
 }
 
 /// A VM.
@@ -48,7 +58,7 @@ impl Default for Spec {
             arguments: Vec::new(),
             cmdline: String::new(),
             flags: Vec::new(),
-            patience: Duration::from_secs(240),
+            patience: Duration::from_secs(400),
         }
     }
 }
@@ -57,7 +67,7 @@ impl Spec {
     /// The same with a writable disk added.
     #[must_use]
     pub fn disk(mut self, path: PathBuf) -> Self {
-        self.disks.push(Disk { path, read_only: false });
+        self.disks.push(Disk::writable(path));
         self
     }
 
@@ -77,7 +87,11 @@ impl Spec {
             self.vcpus, self.memory_mib
         );
         for disk in &self.disks {
-            let _ = write!(toml, "\n[[disk]]\npath = {:?}\nread_only = {}\n", disk.path, disk.read_only);
+            let _ = write!(
+                toml,
+                "\n[[disk]]\npath = {:?}\nread_only = {}\ndirect = {}\n",
+                disk.path, disk.read_only, disk.direct
+            );
         }
         let _ = match &self.limit {
             Some(limit) => write!(toml, "\n[tmem]\nlimit = {limit:?}\n"),

@@ -1,10 +1,7 @@
 //! Calls made wrong: each costs itself, and nothing else.
 
 use hypercall_abi::{Call, POOL_PERSISTENT, POOL_SHARED, Status};
-use std::io;
-use std::sync::{Arc, Mutex};
 use tests::payload::{FIRST_FRAME, How, Machine, Record, get, hello, pool_new, put};
-use tracing_subscriber::fmt::MakeWriter;
 use vm_memory::{Bytes, GuestAddress};
 
 fn statuses(machine: &mut Machine, records: &[Record]) -> Vec<Status> {
@@ -125,49 +122,6 @@ fn a_report_that_is_none_is_refused() {
     machine.ram.write_obj(56u32, GuestAddress(end_of_ram - 4)).unwrap();
     for address in [end_of_ram - 4, end_of_ram, u64::MAX] {
         assert_eq!(machine.call(report(address)).status(), Status::BadAddress, "{address:#x}");
-    }
-}
-
-#[test]
-fn ten_thousand_bad_calls_are_at_most_ten_log_lines_with_their_count() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
-    tracing::subscriber::with_default(subscriber, || {
-        let mut machine = Machine::new();
-        machine.greet();
-        machine.run(&[put(77, 0, FIRST_FRAME); 10_000]);
-    });
-    let log = log.text();
-    let lines: Vec<_> = log.lines().collect();
-    assert!((1..=10).contains(&lines.len()), "{lines:#?}");
-    assert!(lines[lines.len() - 1].contains("10000"), "the last line has the count: {lines:#?}");
-}
-
-/// Log lines, kept to be looked at.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().expect("not poisoned").clone()).expect("UTF-8")
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("not poisoned").write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
     }
 }
 
