@@ -44,8 +44,14 @@ pub const ALL_KERNELS: &[&str] = &["5.10", "6.1", "6.12", "sid"];
 impl Runs {
     /// On 6.1 in the tests, on every kernel in the soak.
     pub const ON_6_1: Self = Self { test: &["6.1"], soak: ALL_KERNELS, under: Under::Kvm };
-    /// In the soak only, on every kernel.
-    pub const IN_SOAK: Self = Self { test: &[], ..Self::ON_6_1 };
-    /// In the soak only, where modules can register with frontswap.
-    pub const ON_5_10: Self = Self { test: &[], soak: &["5.10"], under: Under::Kvm };
+    /// On every kernel.
+    pub const ON_ALL: Self = Self { test: ALL_KERNELS, ..Self::ON_6_1 };
+    /// Where modules can register with frontswap.
+    pub const ON_5_10: Self = Self { test: &["5.10"], soak: &["5.10"], under: Under::Kvm };
+
+    /// The same, in the soak only.
+    #[must_use]
+    pub const fn in_soak(self) -> Self {
+        Self { test: &[], ..self }
+    }
 }

@@ -19,7 +19,7 @@ const SECTORS_PER_PAGE: u64 = 8;
 
 fn host(host: &mut Host) -> Result<()> {
     let disk = host.disk("backing", 512 << 20)?;
-    let spec = Spec { memory_mib: 160, limit: Some("10%".to_owned()), ..Spec::default() };
+    let spec = Spec { memory_mib: 128, limit: Some("10%".to_owned()), ..Spec::default() };
     let mut vm = host.start(&spec.disk(disk))?;
     vm.expect("loaded")?;
     let before = host_counter(&vm.show()?, "disk0", "sectors_read")?;

@@ -11,7 +11,7 @@ use serde_json::json;
 pub(super) const CASE: Case = Case {
     name: DEMO,
     shows: "a load of 1.6 x RAM against disk swap and against tmem",
-    runs: Runs { test: &[], soak: &["6.1"], under: Under::Kvm },
+    runs: Runs { soak: &["6.1"], ..Runs::ON_6_1.in_soak() },
     host,
     guest,
 };

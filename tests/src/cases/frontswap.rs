@@ -23,7 +23,7 @@ pub(super) const CASE: Case = Case {
 pub(super) const OVER_LIMIT_CASE: Case = Case {
     name: "frontswap-over-limit",
     shows: "frontswap with a store far too small: the rest is on the swap disk",
-    runs: Runs::ON_5_10,
+    runs: Runs::ON_5_10.in_soak(),
     host: |host| run(host, "10%"),
     guest: |guest| {
         guest.load_driver(&["frontswap=1", "size=512M"])?;
@@ -36,7 +36,7 @@ pub(super) const OVER_LIMIT_CASE: Case = Case {
 pub(super) const HUGE_PAGES_CASE: Case = Case {
     name: "frontswap-huge-pages",
     shows: "frontswap with THP forced on and a swap disk that is not rotational",
-    runs: Runs::ON_5_10,
+    runs: Runs::ON_5_10.in_soak(),
     host: |host| run(host, "200%"),
     guest: |guest| {
         guest.load_driver(&["frontswap=1", "size=512M"])?;

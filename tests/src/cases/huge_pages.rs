@@ -22,7 +22,7 @@ const MTHP_64: &str = "/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enable
 const FOLIO_PAGES: u64 = 16;
 
 fn host(host: &mut Host) -> Result<()> {
-    let mut vm = host.start(&Spec { memory_mib: 192, ..Spec::default() })?;
+    let mut vm = host.start(&Spec { memory_mib: 160, ..Spec::default() })?;
     let thp: Counters = serde_json::from_value(vm.expect("thp")?)?;
     both_sides_agree(&thp, &vm.show()?)?;
     swap_device_is_exact(&thp, Headers { writes: 1, reads: 1 })?;

@@ -19,7 +19,7 @@ pub(super) const CASE: Case = Case {
 
 fn host(host: &mut Host) -> Result<()> {
     let disk = host.disk("backing", 64 << 20)?;
-    let spec = Spec { memory_mib: 160, ..Spec::default() }.disk(disk);
+    let spec = Spec { memory_mib: 128, ..Spec::default() }.disk(disk);
     let mut vm = host.start(&spec)?;
     vm.expect("swapping")?;
     let name = vm.name().to_owned();

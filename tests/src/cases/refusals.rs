@@ -12,7 +12,7 @@ use std::process::Output;
 pub(super) const CASE: Case = Case {
     name: "refusals",
     shows: "no /dev/kvm, no permission on it, a busy disk, a taken name",
-    runs: Runs { soak: &["6.1"], ..Runs::IN_SOAK },
+    runs: Runs { soak: &["6.1"], ..Runs::ON_6_1 },
     host,
     guest,
 };

@@ -10,13 +10,13 @@ use serde_json::Value;
 pub(super) const CASE: Case = Case {
     name: "swapoff",
     shows: "swapoff under use leaves exactly the swap header; swapon works again",
-    runs: Runs::ON_6_1,
+    runs: Runs::ON_ALL,
     host,
     guest,
 };
 
 fn host(host: &mut Host) -> Result<()> {
-    let mut vm = host.start(&Spec { memory_mib: 192, ..Spec::default() })?;
+    let mut vm = host.start(&Spec { memory_mib: 144, ..Spec::default() })?;
     vm.expect("pushed-out")?;
     let held = host_counter(&vm.show()?, "store", "persistent_pages")?;
     ensure!(held > 1_000, "only {held} pages are in the store: the case shows nothing");
