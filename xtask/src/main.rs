@@ -24,6 +24,9 @@ enum Command {
     Soak(run::Arguments),
     /// Fetch guest kernels and build the driver for each
     Image(image::Arguments),
+    /// Measure the store against zram and bare codecs on the same pages; --help has the options
+    #[command(disable_help_flag = true)]
+    Bench(run::BenchArguments),
     /// Empty the cache of kernels, modules and images
     Clean,
     /// Check format, lints and dependency versions
@@ -36,6 +39,7 @@ fn main() -> Result<()> {
         Command::Test(arguments) => run::test(&arguments),
         Command::Soak(arguments) => run::soak(&arguments),
         Command::Image(arguments) => image::run(&arguments),
+        Command::Bench(arguments) => run::bench(&arguments),
         Command::Clean => image::clean(),
         Command::Lint => lint::run(),
     }

@@ -25,6 +25,14 @@ pub struct DemoArguments {
     yes: bool,
 }
 
+/// Arguments of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub struct BenchArguments {
+    /// What the bench itself takes
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
 /// Every test: units, properties, the hypercall interface on `/dev/kvm`, the end-to-end cases.
 pub fn test(arguments: &Arguments) -> Result<()> {
     requirements::install()?;
@@ -56,6 +64,15 @@ pub fn demo(arguments: &DemoArguments) -> Result<()> {
     requirements::install()?;
     let shell = workspace()?;
     Ok(cmd!(shell, "cargo run --quiet --package tests --bin run-demo").run()?)
+}
+
+/// The store against its peers, in the caller's folder: the arguments name files there.
+pub fn bench(arguments: &BenchArguments) -> Result<()> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let arguments = &arguments.arguments;
+    let shell = Shell::new()?;
+    let run = cmd!(shell, "cargo run --quiet --release --manifest-path {manifest} --package bench --");
+    Ok(run.args(arguments).quiet().run()?)
 }
 
 /// Says what the demo needs, and asks whether that is all right where somebody is there to answer.

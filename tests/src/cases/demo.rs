@@ -1,7 +1,7 @@
 //! The demo: the same load in the same small guest, once with a swap disk and once with tmem.
 
 use super::exactness::{host_counter, host_sum};
-use crate::case::{Case, Runs, Under};
+use crate::case::{Case, Runs};
 use crate::guest::{Guest, vmstat};
 use crate::host::{Disk, Host, Spec};
 use anyhow::{Context, Result, ensure};

@@ -1,0 +1,69 @@
+//! Measures the store against the kernel's zram and against bare codecs: the same pages, the same run, interleaved.
+//!
+//! A benchmark asserts nothing about time: it prints medians and ratios, and writes every sample to a file that
+//! `compare` reads. What it does assert is that every page comes back as it was.
+
+mod compare;
+mod contender;
+mod machine;
+mod pages;
+mod results;
+mod run;
+mod scenes;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", about = "Measures the store against zram and bare codecs on the same pages")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArguments,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compare two result files: the medians of B over those of A
+    Compare {
+        /// The earlier results
+        a: PathBuf,
+        /// The later results
+        b: PathBuf,
+    },
+}
+
+/// What to measure.
+#[derive(Args)]
+pub(crate) struct RunArguments {
+    /// A file of raw 4 KiB pages (.pages) or the same compressed (.pages.zst), or a folder of such files
+    /// [default: pages of this machine's programs and processes]
+    #[arg(long)]
+    pages: Vec<PathBuf>,
+    /// Most pages of each set
+    #[arg(long, default_value_t = 4096)]
+    most: usize,
+    /// Rounds; the first warms up and is not counted
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(2..))]
+    rounds: u32,
+    /// Only contenders whose name contains this
+    #[arg(long)]
+    only: Option<String>,
+    /// Leave out the measurements of single operations: quota cut, object flush, threads, fill
+    #[arg(long)]
+    no_scenes: bool,
+    /// Write every sample to this file, for `compare`
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Some(Command::Compare { a, b }) => compare::print(&a, &b),
+        None => run::run(&arguments.run),
+    }
+}

@@ -1,0 +1,128 @@
+//! The rounds: every contender once in each, so that what disturbs the machine disturbs all of them.
+
+use anyhow::{Context, Result};
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::RunArguments;
+use crate::contender;
+use crate::machine::Machine;
+use crate::pages;
+use crate::results::{Figure, Figures, Results, median};
+use crate::scenes;
+
+/// What the table's ratios are relative to.
+const PEER: &str = "zram lz4";
+
+pub(crate) fn run(arguments: &RunArguments) -> Result<()> {
+    let sets = pages::load(&arguments.pages, arguments.most)?;
+    let (mut contenders, missing) = contender::all();
+    if let Some(only) = &arguments.only {
+        contenders.retain(|contender| contender.name().contains(only.as_str()));
+    }
+    let mut results = Results { machine: Machine::here(), sets: Default::default(), pages: Default::default() };
+    for set in &sets {
+        results.pages.insert(set.name.clone(), set.pages().len());
+    }
+
+    let steps = u64::from(arguments.rounds) * sets.len() as u64;
+    let progress = ProgressBar::new(steps).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")?);
+    for round in 0..arguments.rounds {
+        for set in &sets {
+            progress.set_message(set.name.clone());
+            for contender in &mut contenders {
+                let name = contender.name();
+                let figures = contender.round(set).with_context(|| format!("{name} on {}", set.name))?;
+                // The first round warms caches and allocators.
+                if round > 0 {
+                    figures.into_iter().for_each(|(figure, sample)| results.add(&set.name, &name, figure, sample));
+                }
+            }
+            progress.inc(1);
+        }
+    }
+    progress.finish_and_clear();
+    let order: Vec<_> = contenders.iter().map(|contender| contender.name()).collect();
+
+    if !arguments.no_scenes && arguments.only.is_none() {
+        for round in 0..arguments.rounds {
+            for scene in scenes::ALL {
+                let sample = (scene.measure)().with_context(|| scene.name)?;
+                if round > 0 {
+                    results.add(scenes::SET, scene.name, scene.figure, sample);
+                }
+            }
+        }
+    }
+
+    println!(
+        "{}, {} CPUs, Linux {}, revision {}",
+        results.machine.cpu, results.machine.cpus, results.machine.kernel, results.machine.revision
+    );
+    for (set, pages) in &results.pages {
+        println!("\n{set}: {pages} pages, medians of {} rounds", arguments.rounds - 1);
+        println!("{}", table(&order, |name| results.sets.get(set)?.get(name).cloned()));
+    }
+    if results.pages.len() > 1 {
+        println!("\nall sets together");
+        println!("{}", table(&order, |name| together(&results, name)));
+    }
+    if let Some(figures) = results.sets.get(scenes::SET) {
+        println!("\nsingle operations");
+        println!("{}", scenes::table(figures));
+    }
+    missing.iter().for_each(|missing| println!("not measured: {missing}"));
+    if let Some(path) = &arguments.json {
+        results.write(path)?;
+    }
+    Ok(())
+}
+
+/// The figures of all sets, each weighed by its pages: one sample, the mean of the medians.
+#[expect(clippy::cast_precision_loss, reason = "pages of a set")]
+fn together(results: &Results, name: &str) -> Option<Figures> {
+    let total: usize = results.pages.values().sum();
+    let mut sums = Figures::new();
+    for (set, pages) in &results.pages {
+        for (figure, samples) in results.sets.get(set)?.get(name)? {
+            let part = median(samples)? * *pages as f64 / total as f64;
+            sums.entry(*figure).or_insert_with(|| vec![0.0])[0] += part;
+        }
+    }
+    Some(sums)
+}
+
+fn table(order: &[String], figures: impl Fn(&str) -> Option<Figures>) -> Table {
+    let columns = [
+        ("put ns", Figure::PutNs),
+        ("p99", Figure::PutP99Ns),
+        ("CPU ns", Figure::PutCpuNs),
+        ("get ns", Figure::GetNs),
+        ("p99", Figure::GetP99Ns),
+        ("bytes", Figure::BytesPerPage),
+        ("metadata", Figure::MetadataBytesPerPage),
+    ];
+    let relative = [Figure::PutNs, Figure::GetNs, Figure::BytesPerPage];
+    let peer = figures(PEER);
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    let ratios = if peer.is_some() { vec!["put ×", "get ×", "bytes ×"] } else { Vec::new() };
+    table.set_header([vec!["a page"], columns.iter().map(|(name, _)| *name).collect(), ratios].concat());
+    for name in order {
+        let Some(own) = figures(name) else { continue };
+        let of = |figures: &Figures, figure| figures.get(&figure).and_then(|samples| median(samples));
+        let mut row = vec![name.clone()];
+        row.extend(
+            columns.iter().map(|(_, figure)| of(&own, *figure).map_or("-".into(), |value| format!("{value:.0}"))),
+        );
+        if let Some(peer) = &peer {
+            row.extend(relative.iter().map(|figure| match (of(&own, *figure), of(peer, *figure)) {
+                (Some(own), Some(peer)) => format!("{:.2}", own / peer),
+                _ => "-".into(),
+            }));
+        }
+        table.add_row(row);
+    }
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+}
