@@ -89,6 +89,7 @@ static const char * const tmem_counter_names[] = {
 	[TMEM_FREES_CANCELLED] = "frees_cancelled",
 	[TMEM_EMPTY_READS] = "empty_reads",
 	[TMEM_RETRIES_SPARED] = "retries_spared",
+	[TMEM_PUTS_BACKED_OFF] = "puts_backed_off",
 	[TMEM_BIOS_REFUSED] = "bios_refused",
 	[TMEM_BIOS_COLLECTED] = "bios_collected",
 	[TMEM_BIOS_SPLIT] = "bios_split",

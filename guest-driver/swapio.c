@@ -54,9 +54,16 @@ static u32 tmem_cursor_call(const struct tmem_cursor *at)
 static bool tmem_begin_write(struct tmem_swapdev *dev, struct bio *bio,
 			     u32 slot)
 {
+	bool backs_off = tmem_swapdev_backs_off(dev, slot);
+
 	switch (tmem_slot_begin_write(&dev->slots, slot)) {
 	case TMEM_WRITE_PUT:
-		return true;
+		if (!backs_off)
+			return true;
+		tmem_count(TMEM_PUTS_BACKED_OFF);
+		tmem_slot_end_write(&dev->slots, slot, TMEM_SLOT_EMPTY);
+		bio->bi_status = BLK_STS_IOERR;
+		return false;
 	case TMEM_WRITE_REFUSED:
 		tmem_count(TMEM_RETRIES_SPARED);
 		if (!dev->backing) {
@@ -74,6 +81,7 @@ static bool tmem_begin_write(struct tmem_swapdev *dev, struct bio *bio,
 static void tmem_end_write(struct tmem_swapdev *dev, struct bio *bio, u32 slot,
 			   s32 status)
 {
+	tmem_backoff_note(&dev->backoff, status);
 	if (status == TMEM_STATUS_OK) {
 		tmem_slot_end_write(&dev->slots, slot, TMEM_SLOT_STORED);
 	} else if (dev->backing) {

@@ -11,11 +11,15 @@
 
 #ifdef TMEM_HAVE_RW_PAGE
 
-static int tmem_page_write(struct tmem_slots *slots, u32 slot,
+static int tmem_page_write(struct tmem_swapdev *dev, u32 slot,
 			   struct page *page)
 {
+	struct tmem_slots *slots = &dev->slots;
 	s32 status;
 
+	/* The kernel sends a bio now, with which it is counted. */
+	if (tmem_swapdev_backs_off(dev, slot))
+		return -EIO;
 	switch (tmem_slot_begin_write(slots, slot)) {
 	case TMEM_WRITE_OVERLAPS:
 		return -EBUSY;
@@ -27,6 +31,7 @@ static int tmem_page_write(struct tmem_slots *slots, u32 slot,
 	}
 	status = tmem_batch_one(TMEM_CALL_PUT, 0, &slots->area, slot,
 				page_to_pfn(page));
+	tmem_backoff_note(&dev->backoff, status);
 	if (status == TMEM_STATUS_OK) {
 		tmem_slot_end_write(slots, slot, TMEM_SLOT_STORED);
 		return 0;
@@ -65,7 +70,7 @@ int tmem_rw_page(struct tmem_swapdev *dev, sector_t sector, struct page *page,
 	/* Comes once for all its pages. */
 	if (PageCompound(page) || sector % TMEM_SECTORS_PER_PAGE)
 		return -ENOTSUPP;
-	err = write ? tmem_page_write(&dev->slots, slot, page) :
+	err = write ? tmem_page_write(dev, slot, page) :
 		      tmem_page_read(&dev->slots, slot, page);
 	if (!err)
 		page_endio(page, write, 0);
