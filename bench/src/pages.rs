@@ -48,8 +48,21 @@ impl PageSet {
     }
 }
 
-/// The sets that the arguments name, or those of this machine.
+/// Name of the set that holds all others.
+pub(crate) const ALL: &str = "all sets together";
+
+/// The sets that the arguments name, or those of this machine; of several also one that holds them all, for in a small
+/// one what an allocator leaves empty weighs more than it does in use.
 pub(crate) fn load(paths: &[PathBuf], most: usize) -> Result<Vec<PageSet>> {
+    let mut sets = parts(paths, most)?;
+    if sets.len() > 1 {
+        let all: Vec<_> = sets.iter().flat_map(|set| set.bytes().iter().copied()).collect();
+        sets.push(PageSet::new(ALL.to_owned(), &all, usize::MAX));
+    }
+    Ok(sets)
+}
+
+fn parts(paths: &[PathBuf], most: usize) -> Result<Vec<PageSet>> {
     if paths.is_empty() {
         return of_this_machine(most);
     }

@@ -59,13 +59,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<()> {
         "{}, {} CPUs, Linux {}, revision {}",
         results.machine.cpu, results.machine.cpus, results.machine.kernel, results.machine.revision
     );
-    for (set, pages) in &results.pages {
+    for (set, pages) in sets.iter().map(|set| (&set.name, set.pages().len())) {
         println!("\n{set}: {pages} pages, medians of {} rounds", arguments.rounds - 1);
         println!("{}", table(&order, |name| results.sets.get(set)?.get(name).cloned()));
-    }
-    if results.pages.len() > 1 {
-        println!("\nall sets together");
-        println!("{}", table(&order, |name| together(&results, name)));
     }
     if let Some(figures) = results.sets.get(scenes::SET) {
         println!("\nsingle operations");
@@ -76,20 +72,6 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<()> {
         results.write(path)?;
     }
     Ok(())
-}
-
-/// The figures of all sets, each weighed by its pages: one sample, the mean of the medians.
-#[expect(clippy::cast_precision_loss, reason = "pages of a set")]
-fn together(results: &Results, name: &str) -> Option<Figures> {
-    let total: usize = results.pages.values().sum();
-    let mut sums = Figures::new();
-    for (set, pages) in &results.pages {
-        for (figure, samples) in results.sets.get(set)?.get(name)? {
-            let part = median(samples)? * *pages as f64 / total as f64;
-            sums.entry(*figure).or_insert_with(|| vec![0.0])[0] += part;
-        }
-    }
-    Some(sums)
 }
 
 fn table(order: &[String], figures: impl Fn(&str) -> Option<Figures>) -> Table {

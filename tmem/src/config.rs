@@ -5,11 +5,13 @@ use crate::key::PAGE_SIZE;
 /// The codec that puts use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CodecChoice {
-    /// LZ4: the fastest both ways.
-    #[default]
+    /// LZ4, as others know it.
     Lz4,
     /// Zstandard level 1: about twice the work for about 1.6 times the pages in the same bytes.
     Zstd,
+    /// The codec for single pages: about LZ4's time for about 1.15 times the pages in the same bytes.
+    #[default]
+    PageLz,
 }
 
 /// Which ephemeral pages go first.

@@ -119,6 +119,8 @@ statistics! {
         lz4_pages / Lz4Pages,
         /// Pages stored compressed by Zstandard.
         zstd_pages / ZstdPages,
+        /// Pages stored compressed by the codec for single pages.
+        page_lz_pages / PageLzPages,
         /// Bytes of same-filled words that did not fit into the index.
         same_filled_bytes / SameFilledBytes,
         /// Bytes of pages stored raw, before the arena's rounding.
@@ -127,6 +129,8 @@ statistics! {
         lz4_bytes / Lz4Bytes,
         /// Bytes of pages compressed by Zstandard, before the arena's rounding.
         zstd_bytes / ZstdBytes,
+        /// Bytes of pages compressed by the codec for single pages, before the arena's rounding.
+        page_lz_bytes / PageLzBytes,
         /// Stored bytes of pages in persistent pools, before the arena's rounding.
         persistent_bytes / PersistentBytes,
         /// Stored bytes of pages in ephemeral pools, before the arena's rounding.

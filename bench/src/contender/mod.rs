@@ -31,7 +31,7 @@ pub(crate) trait Contender {
 pub(crate) fn all() -> (Vec<Box<dyn Contender>>, Vec<String>) {
     let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(copy::Copy)];
     contenders.extend(codecs::all());
-    for codec in [CodecChoice::Lz4, CodecChoice::Zstd] {
+    for codec in [CodecChoice::Lz4, CodecChoice::PageLz, CodecChoice::Zstd] {
         contenders.push(Box::new(store::Store::new(codec)));
     }
     let mut missing = Vec::new();

@@ -65,6 +65,7 @@ impl Contender for Store {
         let codec = match self.codec {
             CodecChoice::Lz4 => "lz4",
             CodecChoice::Zstd => "zstd",
+            CodecChoice::PageLz => "page-lz",
         };
         format!("tmem {codec}")
     }

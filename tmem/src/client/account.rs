@@ -30,6 +30,7 @@ fn gauges_of(tier: Tier) -> (Counter, Counter) {
         Tier::Raw => (Counter::RawPages, Counter::RawBytes),
         Tier::Lz4 => (Counter::Lz4Pages, Counter::Lz4Bytes),
         Tier::Zstd => (Counter::ZstdPages, Counter::ZstdBytes),
+        Tier::PageLz => (Counter::PageLzPages, Counter::PageLzBytes),
     }
 }
 

@@ -7,7 +7,7 @@ use hypercall_abi::Status;
 use crate::codec::{Scratch, with_scratch};
 use crate::guest::GuestPages;
 use crate::index::{Contents, Leaf, Object, Pool, Unpinned};
-use crate::key::{Key, Page, PoolKind};
+use crate::key::{Key, PoolKind};
 use crate::statistics::Counter;
 
 use super::Client;
@@ -115,18 +115,15 @@ impl Client {
         memory: &impl GuestPages,
         scratch: &mut Scratch,
     ) -> Result<(), CopyFault> {
-        match contents {
+        let page = match contents {
             Contents::Fill(word) => scratch.unpack_fill(word),
             Contents::Stored(tier, slot) => {
                 // SAFETY: the slot is pinned, so it is not freed before `let_go`.
                 let stored = unsafe { self.arena.bytes(slot) };
-                if let Ok(page) = <&Page>::try_from(stored) {
-                    return memory.write_page(frame, page).map_err(|_| CopyFault::BadFrame);
-                }
-                scratch.unpack(tier, stored).map_err(|_| CopyFault::Corrupt)?;
+                scratch.unpack(tier, stored).map_err(|_| CopyFault::Corrupt)?
             }
-        }
-        memory.write_page(frame, &scratch.page).map_err(|_| CopyFault::BadFrame)
+        };
+        memory.write_page(frame, page).map_err(|_| CopyFault::BadFrame)
     }
 
     /// Unpins a page.

@@ -41,9 +41,10 @@ impl Client {
         assert_eq!(statistics.persistent_bytes + statistics.ephemeral_bytes, sums.stored_bytes, "bytes by kind");
         assert!(sums.stored_bytes <= holdings.resident_bytes as u64, "what is stored is resident");
         let s = statistics;
-        assert_eq!(s.same_filled_bytes + s.raw_bytes + s.lz4_bytes + s.zstd_bytes, sums.stored_bytes, "bytes by tier");
+        let bytes_by_tier = s.same_filled_bytes + s.raw_bytes + s.lz4_bytes + s.zstd_bytes + s.page_lz_bytes;
+        assert_eq!(bytes_by_tier, sums.stored_bytes, "bytes by tier");
         assert_eq!(s.raw_bytes, s.raw_pages * PAGE_SIZE as u64, "raw pages are whole");
-        let by_tier = s.same_filled_pages + s.raw_pages + s.lz4_pages + s.zstd_pages;
+        let by_tier = s.same_filled_pages + s.raw_pages + s.lz4_pages + s.zstd_pages + s.page_lz_pages;
         assert_eq!(by_tier, sums.pages.iter().sum(), "pages by tier");
         let flushed = s.pages_flushed_by_range + s.pages_flushed_by_object + s.pages_flushed_by_pool;
         let gone = s.puts_duplicate + s.gets_exclusive + flushed + s.pages_dropped_by_put + s.pages_evicted;

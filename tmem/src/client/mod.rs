@@ -29,7 +29,7 @@ pub const POOLS_MAX: usize = 256;
 
 /// One VM seen by the store.
 ///
-/// Besides what is charged to it, a client costs some 30 KiB of its own and one set of buffers (32 KiB) for each thread
+/// Besides what is charged to it, a client costs some 30 KiB of its own and one set of buffers (100 KiB) for each thread
 /// that calls.
 pub struct Client {
     config: ClientConfig,

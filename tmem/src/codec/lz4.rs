@@ -20,9 +20,9 @@ impl Codec for Lz4 {
         compress_into_with_table(page, into, &mut self.table).ok()
     }
 
-    fn decompress(&mut self, packed: &[u8], into: &mut Page) -> Result<(), Corrupt> {
+    fn decompress<'a>(&'a mut self, packed: &[u8], into: &'a mut Page) -> Result<&'a Page, Corrupt> {
         match decompress_into(packed, into) {
-            Ok(PAGE_SIZE) => Ok(()),
+            Ok(PAGE_SIZE) => Ok(into),
             _ => Err(Corrupt),
         }
     }

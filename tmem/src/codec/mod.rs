@@ -4,6 +4,7 @@
 
 mod fill;
 mod lz4;
+mod page_lz;
 mod scratch;
 mod zstd;
 
@@ -12,6 +13,7 @@ use crate::index::{Entry, Tier};
 use crate::key::{PAGE_SIZE, Page};
 
 use lz4::Lz4;
+use page_lz::PageLz;
 pub(crate) use scratch::with_scratch;
 use zstd::Zstd;
 
@@ -33,8 +35,9 @@ trait Codec {
     /// Compresses `page` to the start of `into` and returns the bytes used; `None` where they do not suffice.
     fn compress(&mut self, page: &Page, into: &mut [u8]) -> Option<usize>;
 
-    /// Makes a whole page of what [`compress`](Self::compress) wrote. On an error `into` holds anything.
-    fn decompress(&mut self, packed: &[u8], into: &mut Page) -> Result<(), Corrupt>;
+    /// Makes a whole page of what [`compress`](Self::compress) wrote: in `into` or in a buffer of the codec's own. On
+    /// an error `into` holds anything.
+    fn decompress<'a>(&'a mut self, packed: &[u8], into: &'a mut Page) -> Result<&'a Page, Corrupt>;
 }
 
 /// The state of every codec, of one thread.
@@ -42,6 +45,7 @@ trait Codec {
 struct Codecs {
     lz4: Lz4,
     zstd: Zstd,
+    page_lz: PageLz,
 }
 
 /// What is to be stored of a page.
@@ -77,26 +81,28 @@ impl Scratch {
         match choice {
             CodecChoice::Lz4 => pack_with(&mut self.codecs.lz4, &self.page, &mut self.packed),
             CodecChoice::Zstd => pack_with(&mut self.codecs.zstd, &self.page, &mut self.packed),
+            CodecChoice::PageLz => pack_with(&mut self.codecs.page_lz, &self.page, &mut self.packed),
         }
     }
 
-    /// Fills [`page`](Self::page) with `word`.
-    pub(crate) fn unpack_fill(&mut self, word: u64) {
+    /// The page that repeats `word`.
+    pub(crate) fn unpack_fill(&mut self, word: u64) -> &Page {
         fill::fill(word, &mut self.page);
+        &self.page
     }
 
-    /// Makes [`page`](Self::page) of stored bytes.
-    pub(crate) fn unpack(&mut self, tier: Tier, stored: &[u8]) -> Result<(), Corrupt> {
+    /// The page that the stored bytes are of.
+    pub(crate) fn unpack<'a>(&'a mut self, tier: Tier, stored: &'a [u8]) -> Result<&'a Page, Corrupt> {
         match tier {
             Tier::SameFilled => {
                 let word = stored.try_into().map_err(|_| Corrupt)?;
-                fill::fill(u64::from_le_bytes(word), &mut self.page);
+                Ok(self.unpack_fill(u64::from_le_bytes(word)))
             }
-            Tier::Raw => self.page = *<&Page>::try_from(stored).map_err(|_| Corrupt)?,
-            Tier::Lz4 => self.codecs.lz4.decompress(stored, &mut self.page)?,
-            Tier::Zstd => self.codecs.zstd.decompress(stored, &mut self.page)?,
+            Tier::Raw => stored.try_into().map_err(|_| Corrupt),
+            Tier::Lz4 => self.codecs.lz4.decompress(stored, &mut self.page),
+            Tier::Zstd => self.codecs.zstd.decompress(stored, &mut self.page),
+            Tier::PageLz => self.codecs.page_lz.decompress(stored, &mut self.page),
         }
-        Ok(())
     }
 }
 
@@ -133,8 +139,7 @@ mod tests {
             Packed::Stored(tier, bytes) => (Some(tier), bytes.to_vec()),
         };
         scratch.page = [0x55; PAGE_SIZE];
-        scratch.unpack(tier.unwrap_or(Tier::SameFilled), &stored).unwrap();
-        assert!(scratch.page == page);
+        assert_eq!(scratch.unpack(tier.unwrap_or(Tier::SameFilled), &stored), Ok(&page));
         tier.unwrap_or(Tier::SameFilled)
     }
 
@@ -145,8 +150,10 @@ mod tests {
         assert_eq!(round_trip([0xaa; PAGE_SIZE], CodecChoice::Lz4), Tier::SameFilled);
         assert_eq!(round_trip(text, CodecChoice::Lz4), Tier::Lz4);
         assert_eq!(round_trip(text, CodecChoice::Zstd), Tier::Zstd);
+        assert_eq!(round_trip(text, CodecChoice::PageLz), Tier::PageLz);
         assert_eq!(round_trip(noise(), CodecChoice::Lz4), Tier::Raw);
         assert_eq!(round_trip(noise(), CodecChoice::Zstd), Tier::Raw);
+        assert_eq!(round_trip(noise(), CodecChoice::PageLz), Tier::Raw);
     }
 
     #[test]
@@ -167,5 +174,6 @@ mod tests {
         assert_eq!(scratch.unpack(Tier::SameFilled, &[0; 7]), Err(Corrupt));
         assert_eq!(scratch.unpack(Tier::Lz4, &[0xff; 100]), Err(Corrupt));
         assert_eq!(scratch.unpack(Tier::Zstd, &[0xff; 100]), Err(Corrupt));
+        assert_eq!(scratch.unpack(Tier::PageLz, &[0xff; 100]), Err(Corrupt));
     }
 }

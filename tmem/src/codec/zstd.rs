@@ -27,13 +27,13 @@ impl Codec for Zstd {
         self.compressor.as_mut()?.compress_to_buffer(page, into).ok()
     }
 
-    fn decompress(&mut self, packed: &[u8], into: &mut Page) -> Result<(), Corrupt> {
+    fn decompress<'a>(&'a mut self, packed: &[u8], into: &'a mut Page) -> Result<&'a Page, Corrupt> {
         if self.decompressor.is_none() {
             self.decompressor = Decompressor::new().ok();
         }
         let decompressor = self.decompressor.as_mut().ok_or(Corrupt)?;
         match decompressor.decompress_to_buffer(packed, into.as_mut_slice()) {
-            Ok(PAGE_SIZE) => Ok(()),
+            Ok(PAGE_SIZE) => Ok(into),
             _ => Err(Corrupt),
         }
     }

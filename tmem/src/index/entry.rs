@@ -14,6 +14,8 @@ pub(crate) enum Tier {
     Lz4,
     /// Compressed by Zstandard.
     Zstd,
+    /// Compressed by the codec for single pages.
+    PageLz,
 }
 
 /// Where a page's contents are.
@@ -115,7 +117,8 @@ impl Entry {
                     0 => Tier::SameFilled,
                     1 => Tier::Raw,
                     2 => Tier::Lz4,
-                    _ => Tier::Zstd,
+                    3 => Tier::Zstd,
+                    _ => Tier::PageLz,
                 };
                 Some(Contents::Stored(tier, slot))
             }

@@ -21,7 +21,7 @@
 //! limit = "200%"                # a size, or a percentage of `memory`
 //! reservation = "0KiB"
 //! label = "blue"                # optional, shown by `tmem show`
-//! codec = "lz4"                 # or "zstd"
+//! codec = "page-lz"             # or "lz4", "zstd"
 //! ```
 //!
 //! Nothing is created or changed by [`load`]: it opens files, and takes locks that end with the [`VmConfig`].
@@ -111,12 +111,14 @@ pub struct TmemConfig {
 
 /// How pages are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Codec {
     /// Fast.
     Lz4,
     /// Small.
     Zstd,
+    /// As fast as LZ4, and smaller.
+    PageLz,
 }
 
 /// Flags of `tmem run` that replace keys of the file.

@@ -62,7 +62,7 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(config.cpu, CpuModel::Host);
     assert_eq!(config.console, Console::Stdio);
     assert!(config.disks.is_empty());
-    let tmem = TmemConfig { limit_bytes: 128 << 20, reservation_bytes: 0, label: None, codec: Codec::Lz4 };
+    let tmem = TmemConfig { limit_bytes: 128 << 20, reservation_bytes: 0, label: None, codec: Codec::PageLz };
     assert_eq!(config.tmem, Some(tmem));
 }
 
@@ -182,7 +182,10 @@ fn mistakes_in_the_text_name_line_and_key() {
         ("[tmem]\nlimit = \"999TiB\"\nreservation = \"999TiB\"", &["vm.toml:5: `tmem.reservation`", "this host has"]),
         ("[tmem]\nlabel = \"\\u001b[2J\"", &["vm.toml:4: `tmem.label`: '\\u{1b}' is not allowed"]),
         ("[tmem]\nlabel = \"\"", &["vm.toml:4: `tmem.label`: 0 is out of range; allowed are 1 to 64 characters"]),
-        ("[tmem]\ncodec = \"lzo\"", &["vm.toml:4: `tmem.codec`: unknown variant `lzo`, expected `lz4` or `zstd`"]),
+        (
+            "[tmem]\ncodec = \"lzo\"",
+            &["vm.toml:4: `tmem.codec`: unknown variant `lzo`, expected one of `lz4`, `zstd`, `page-lz`"],
+        ),
     ];
     for (text, fragments) in table {
         let message = folder.mistake(text);

@@ -153,6 +153,6 @@ fn tmem(
         }
         None => None,
     };
-    let codec = table.codec.unwrap_or(Codec::Lz4);
+    let codec = table.codec.unwrap_or(Codec::PageLz);
     Ok(table.enabled.unwrap_or(true).then_some(TmemConfig { limit_bytes, reservation_bytes, label, codec }))
 }

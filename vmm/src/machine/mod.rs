@@ -130,6 +130,7 @@ fn new_client(tmem: &TmemConfig) -> Result<Client, Error> {
         codec: match tmem.codec {
             Codec::Lz4 => CodecChoice::Lz4,
             Codec::Zstd => CodecChoice::Zstd,
+            Codec::PageLz => CodecChoice::PageLz,
         },
         ..ClientConfig::new(tmem.limit_bytes, [low, high])
     })?)

@@ -28,7 +28,7 @@ fn every_kind_of_page_comes_back_byte_for_byte() {
         assert_eq!(get(&client, key(pool, index), false), Ok(page));
     }
     let s = client.statistics();
-    assert_eq!((s.same_filled_pages, s.raw_pages, s.lz4_pages, s.zstd_pages), (2, 1, 3, 0));
+    assert_eq!((s.same_filled_pages, s.raw_pages, s.page_lz_pages, s.zstd_pages), (2, 1, 3, 0));
     client.check_invariants();
 }
 
