@@ -77,7 +77,7 @@ impl Contender for Store {
         let count = u32::try_from(set.pages().len())?;
         let pages = set.pages().len();
 
-        let (mut put, mut get) = (Latencies::with_capacity(pages), Latencies::with_capacity(pages));
+        let (mut put, mut get) = (Latencies::default(), Latencies::default());
         let cpu = cpu_ns();
         let start = Instant::now();
         for index in 0..count {
