@@ -31,7 +31,7 @@ mod statistics;
 
 pub use client::{Client, POOLS_MAX};
 pub use config::{ClientConfig, CodecChoice, EvictionChoice, StoreError};
-pub use guest::{BadFrame, GuestPages};
+pub use guest::{BadFrame, GuestPages, prefetch};
 pub use hypercall_abi::Status;
 pub use key::{Key, ObjectId, PAGE_SIZE, Page, PoolKind};
 pub use statistics::Statistics;

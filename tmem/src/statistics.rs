@@ -184,7 +184,9 @@ impl Counters {
 
     /// Counts `amount`.
     pub(crate) fn add(&self, counter: Counter, amount: u64) {
-        self.shards[thread_shard()].0[counter as usize].fetch_add(amount, Ordering::Relaxed);
+        if amount != 0 {
+            self.shards[thread_shard()].0[counter as usize].fetch_add(amount, Ordering::Relaxed);
+        }
     }
 
     /// Takes `amount` off a gauge. One set may wrap below 0 where another thread did the adding; the sum does not.

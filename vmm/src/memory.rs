@@ -3,7 +3,7 @@
 use crate::arch::x86_64::layout::{MMIO_HOLE, MMIO_HOLE_END};
 use hypercall_abi::{PAGE_SHIFT, PAGE_SIZE};
 use tmem::{BadFrame, GuestPages, Page};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 /// RAM of the guest: private anonymous memory, one region below the device hole and one above 4 GiB.
 ///
@@ -65,12 +65,18 @@ impl GuestPages for Pages<'_> {
     fn write_page(&self, frame: u64, from: &Page) -> Result<(), BadFrame> {
         self.0.write_slice(from, frame_address(frame)?).map_err(|_| BadFrame)
     }
+
+    fn expect_write(&self, frame: u64) {
+        if let Ok(page) = frame_address(frame).and_then(|at| self.0.get_host_address(at).map_err(|_| BadFrame)) {
+            tmem::prefetch(page);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
+    use vm_memory::GuestMemoryRegion;
 
     #[test]
     fn ram_beyond_three_gibibytes_continues_behind_the_device_hole() {
@@ -88,6 +94,7 @@ mod tests {
         for frame in [256, MMIO_HOLE >> PAGE_SHIFT, 1 << 52, u64::MAX] {
             assert!(pages.read_page(frame, &mut page).is_err(), "frame {frame:#x}");
             assert!(pages.write_page(frame, &page).is_err(), "frame {frame:#x}");
+            pages.expect_write(frame);
         }
     }
 }

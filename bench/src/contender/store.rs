@@ -48,6 +48,12 @@ impl GuestPages for Memory<'_> {
         Ok(())
     }
 
+    fn expect_write(&self, frame: u64) {
+        if let Ok(page) = self.page(frame) {
+            tmem::prefetch(self.sink.borrow().pages()[page].as_ptr());
+        }
+    }
+
     fn write_page(&self, frame: u64, from: &Page) -> Result<(), BadFrame> {
         let page = self.page(frame)?;
         self.sink.borrow_mut().bytes_mut().as_chunks_mut().0[page] = *from;

@@ -4,6 +4,7 @@
 
 mod fill;
 mod lz4;
+mod padded;
 mod page_lz;
 mod scratch;
 mod zstd;
@@ -13,6 +14,7 @@ use crate::index::{Entry, Tier};
 use crate::key::{PAGE_SIZE, Page};
 
 use lz4::Lz4;
+use padded::PaddedPage;
 use page_lz::PageLz;
 pub(crate) use scratch::with_scratch;
 use zstd::Zstd;
@@ -33,7 +35,7 @@ trait Codec {
     const TIER: Tier;
 
     /// Compresses `page` to the start of `into` and returns the bytes used; `None` where they do not suffice.
-    fn compress(&mut self, page: &Page, into: &mut [u8]) -> Option<usize>;
+    fn compress(&mut self, page: &PaddedPage, into: &mut [u8]) -> Option<usize>;
 
     /// Makes a whole page of what [`compress`](Self::compress) wrote: in `into` or in a buffer of the codec's own. On
     /// an error `into` holds anything.
@@ -59,14 +61,14 @@ pub(crate) enum Packed<'a> {
 
 /// The buffers that one call works in.
 pub(crate) struct Scratch {
-    pub(crate) page: Page,
+    pub(crate) page: PaddedPage,
     packed: [u8; PACKED_BYTES],
     codecs: Codecs,
 }
 
 impl Scratch {
     fn new() -> Self {
-        Self { page: [0; PAGE_SIZE], packed: [0; PACKED_BYTES], codecs: Codecs::default() }
+        Self { page: PaddedPage::new(&[0; PAGE_SIZE]), packed: [0; PACKED_BYTES], codecs: Codecs::default() }
     }
 
     /// Decides how [`page`](Self::page) is stored.
@@ -106,10 +108,10 @@ impl Scratch {
     }
 }
 
-fn pack_with<'a, C: Codec>(codec: &mut C, page: &'a Page, into: &'a mut [u8]) -> Packed<'a> {
+fn pack_with<'a, C: Codec>(codec: &mut C, page: &'a PaddedPage, into: &'a mut [u8]) -> Packed<'a> {
     match codec.compress(page, into) {
         Some(len) if len <= WORTH_COMPRESSING => Packed::Stored(C::TIER, &into[..len]),
-        _ => Packed::Stored(Tier::Raw, page),
+        _ => Packed::Stored(Tier::Raw, page.as_slice()),
     }
 }
 
@@ -132,13 +134,13 @@ mod tests {
 
     fn round_trip(page: Page, choice: CodecChoice) -> Tier {
         let mut scratch = Scratch::new();
-        scratch.page = page;
+        *scratch.page = page;
         let packed = scratch.pack(choice);
         let (tier, stored) = match packed {
             Packed::Fill(word) => (None, word.to_le_bytes().to_vec()),
             Packed::Stored(tier, bytes) => (Some(tier), bytes.to_vec()),
         };
-        scratch.page = [0x55; PAGE_SIZE];
+        *scratch.page = [0x55; PAGE_SIZE];
         assert_eq!(scratch.unpack(tier.unwrap_or(Tier::SameFilled), &stored), Ok(&page));
         tier.unwrap_or(Tier::SameFilled)
     }

@@ -5,7 +5,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use crate::index::Tier;
 use crate::key::{PAGE_SIZE, Page};
 
-use super::{Codec, Corrupt};
+use super::{Codec, Corrupt, PaddedPage};
 
 /// Level of compression. Higher ones gain next to nothing on 4 KiB.
 const LEVEL: i32 = 1;
@@ -20,11 +20,11 @@ pub(super) struct Zstd {
 impl Codec for Zstd {
     const TIER: Tier = Tier::Zstd;
 
-    fn compress(&mut self, page: &Page, into: &mut [u8]) -> Option<usize> {
+    fn compress(&mut self, page: &PaddedPage, into: &mut [u8]) -> Option<usize> {
         if self.compressor.is_none() {
             self.compressor = Compressor::new(LEVEL).ok();
         }
-        self.compressor.as_mut()?.compress_to_buffer(page, into).ok()
+        self.compressor.as_mut()?.compress_to_buffer(page.as_slice(), into).ok()
     }
 
     fn decompress<'a>(&'a mut self, packed: &[u8], into: &'a mut Page) -> Result<&'a Page, Corrupt> {

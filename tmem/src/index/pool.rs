@@ -76,6 +76,10 @@ impl Pool {
 
     /// The object of this id, made by `create` where there is none. `None` where `create` refuses.
     pub(crate) fn object_or(&self, id: ObjectId, create: impl FnOnce() -> Option<Object>) -> Option<Arc<Object>> {
+        // Nearly always there is one: all pages of a swap area are one object's. An entry would lock out other vCPUs.
+        if let Some(object) = self.object(id) {
+            return Some(object);
+        }
         match self.objects.entry(id) {
             MapEntry::Occupied(object) => Some(Arc::clone(object.get())),
             MapEntry::Vacant(place) => create().map(|object| Arc::clone(&place.insert(Arc::new(object)))),

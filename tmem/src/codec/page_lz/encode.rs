@@ -1,7 +1,8 @@
 //! Finds matches by a hash of five bytes, greedily, and writes the three streams.
 
-use crate::key::{PAGE_SIZE, Page};
+use crate::key::PAGE_SIZE;
 
+use super::super::padded::MARGIN;
 use super::token::{BESIDE_MAX, MATCH_MIN, continued_part, first_part, literal_part};
 use super::{FIRST_DISTANCE, HEADER_BYTES, NEAR, PACKED_MAX};
 
@@ -9,21 +10,17 @@ use super::{FIRST_DISTANCE, HEADER_BYTES, NEAR, PACKED_MAX};
 const HASH_BITS: u32 = 10;
 /// Misses after which the search takes one more byte a step, as a power of two.
 const PATIENCE_SHIFT: usize = 2;
-/// Zeros in front of the page and behind it: words are loaded without a look at its ends, and the zeros in front can be
-/// copied from.
-const MARGIN: usize = 16;
 const PAGE_END: usize = MARGIN + PAGE_SIZE;
 /// Matches begin before this, so that a word more can be looked at.
 const LAST_START: usize = PAGE_END - 12;
 /// Room of a stream: full, and what one more sequence adds.
 const STREAM_BYTES: usize = PACKED_MAX + PAGE_SIZE + 64;
 
+/// The page between zeros: words are loaded without a look at its ends, and the zeros in front can be copied from.
 type Padded = [u8; PAGE_END + MARGIN];
 
 /// The buffers of one thread.
 pub(super) struct Encoder {
-    /// The page between its margins.
-    page: Padded,
     /// Where a hash was last seen.
     seen: [u16; 1 << HASH_BITS],
     tokens: Stream,
@@ -40,13 +37,7 @@ struct Stream {
 impl Default for Encoder {
     fn default() -> Self {
         let stream = || Stream { bytes: [0; STREAM_BYTES], len: 0 };
-        Self {
-            page: [0; PAGE_END + MARGIN],
-            seen: [0; 1 << HASH_BITS],
-            tokens: stream(),
-            distances: stream(),
-            literals: stream(),
-        }
+        Self { seen: [0; 1 << HASH_BITS], tokens: stream(), distances: stream(), literals: stream() }
     }
 }
 
@@ -81,14 +72,33 @@ fn hash(word: u64) -> usize {
 
 #[inline]
 fn low_half_equal(a: u64, b: u64) -> bool {
-    (a ^ b).trailing_zeros() >= 32
+    (a ^ b) << 32 == 0
+}
+
+/// Bytes, up to eight, that are equal before `at` and at the distance before that.
+#[inline]
+fn equal_before(page: &Padded, at: usize, distance: usize) -> usize {
+    let difference = word(page, at - 8) ^ word(page, at - 8 - distance);
+    difference.leading_zeros() as usize / 8
+}
+
+#[inline]
+fn end_of_match(page: &Padded, start: usize, distance: usize) -> usize {
+    let mut at = start;
+    while at < PAGE_END {
+        let difference = word(page, at) ^ word(page, at - distance);
+        if difference != 0 {
+            return (at + difference.trailing_zeros() as usize / 8).min(PAGE_END);
+        }
+        at += 8;
+    }
+    PAGE_END
 }
 
 impl Encoder {
     /// Packs a page to the start of `into`; `None` where it does not fit there or into [`PACKED_MAX`].
     #[allow(clippy::cast_possible_truncation, reason = "positions in a page fit 16 bits")]
-    pub(super) fn encode(&mut self, page: &Page, into: &mut [u8]) -> Option<usize> {
-        self.page[MARGIN..PAGE_END].copy_from_slice(page);
+    pub(super) fn encode(&mut self, page: &Padded, into: &mut [u8]) -> Option<usize> {
         // Nothing seen yet reads as zeros in front of the page: right where the page has zeros, else no match.
         self.seen.fill((MARGIN - FIRST_DISTANCE) as u16);
         self.tokens.clear();
@@ -100,12 +110,12 @@ impl Encoder {
         let mut last = FIRST_DISTANCE;
         let mut misses = 1 << PATIENCE_SHIFT;
         while at <= LAST_START {
-            let here = word(&self.page, at);
+            let here = word(page, at);
             let seen = &mut self.seen[hash(here)];
             let candidate = usize::from(std::mem::replace(seen, at as u16));
-            let again = low_half_equal(word(&self.page, at - last), here);
+            let again = low_half_equal(word(page, at - last), here);
             // Nearer than eight bytes source and copy would overlap within a word.
-            let found = (candidate + 8 <= at) & low_half_equal(word(&self.page, candidate), here);
+            let found = (candidate + 8 <= at) & low_half_equal(word(page, candidate), here);
             if !(again | found) {
                 at += misses >> PATIENCE_SHIFT;
                 misses += 1;
@@ -113,9 +123,9 @@ impl Encoder {
             }
             misses = 1 << PATIENCE_SHIFT;
             let distance = std::hint::select_unpredictable(again, last, at.wrapping_sub(candidate));
-            let start = at - self.equal_before(at, distance).min(at - written);
-            let end = self.end_of_match(at, distance);
-            self.sequence(written, start, end, distance, distance != last);
+            let start = at - equal_before(page, at, distance).min(at - written);
+            let end = end_of_match(page, at, distance);
+            self.sequence(page, [written, start, end], distance, distance != last);
             if self.tokens.len + self.distances.len + self.literals.len > PACKED_MAX {
                 return None;
             }
@@ -123,35 +133,15 @@ impl Encoder {
             at = end;
             written = end;
         }
-        self.rest(written);
+        self.rest(page, written);
         self.join(into)
-    }
-
-    /// Bytes, up to eight, that are equal before `at` and at the distance before that.
-    #[inline]
-    fn equal_before(&self, at: usize, distance: usize) -> usize {
-        let difference = word(&self.page, at - 8) ^ word(&self.page, at - 8 - distance);
-        difference.leading_zeros() as usize / 8
-    }
-
-    #[inline]
-    fn end_of_match(&self, start: usize, distance: usize) -> usize {
-        let mut at = start;
-        while at < PAGE_END {
-            let difference = word(&self.page, at) ^ word(&self.page, at - distance);
-            if difference != 0 {
-                return (at + difference.trailing_zeros() as usize / 8).min(PAGE_END);
-            }
-            at += 8;
-        }
-        PAGE_END
     }
 
     /// Writes the literals from `written` to `start` and the match from there to `end`.
     #[inline]
-    fn sequence(&mut self, written: usize, start: usize, end: usize, distance: usize, new: bool) {
+    fn sequence(&mut self, page: &Padded, [written, start, end]: [usize; 3], distance: usize, new: bool) {
         debug_assert!(end - start >= MATCH_MIN && distance >= 8);
-        self.copy_literals(written, start);
+        self.copy_literals(page, written, start);
         let mut literals = start - written;
         while literals > BESIDE_MAX {
             let part = literal_part(literals);
@@ -183,19 +173,19 @@ impl Encoder {
     }
 
     #[inline]
-    fn copy_literals(&mut self, from: usize, to: usize) {
+    fn copy_literals(&mut self, page: &Padded, from: usize, to: usize) {
         let (count, len) = (to - from, self.literals.len);
         // Most are few, and a copy of a fixed size is two instructions.
-        self.literals.bytes[len..len + MARGIN].copy_from_slice(&self.page[from..from + MARGIN]);
+        self.literals.bytes[len..len + MARGIN].copy_from_slice(&page[from..from + MARGIN]);
         if count > MARGIN {
-            self.literals.bytes[len..len + count].copy_from_slice(&self.page[from..to]);
+            self.literals.bytes[len..len + count].copy_from_slice(&page[from..to]);
         }
         self.literals.len = len + count;
     }
 
     /// Writes what is left at the end of the page as literals.
-    fn rest(&mut self, written: usize) {
-        self.copy_literals(written, PAGE_END);
+    fn rest(&mut self, page: &Padded, written: usize) {
+        self.copy_literals(page, written, PAGE_END);
         let mut literals = PAGE_END - written;
         while literals > 0 {
             let part = literal_part(literals);

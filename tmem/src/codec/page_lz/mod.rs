@@ -24,7 +24,7 @@ mod token;
 use crate::index::Tier;
 use crate::key::Page;
 
-use super::{Codec, Corrupt, WORTH_COMPRESSING};
+use super::{Codec, Corrupt, PaddedPage, WORTH_COMPRESSING};
 use decode::Decoder;
 use encode::Encoder;
 
@@ -47,8 +47,8 @@ pub(super) struct PageLz {
 impl Codec for PageLz {
     const TIER: Tier = Tier::PageLz;
 
-    fn compress(&mut self, page: &Page, into: &mut [u8]) -> Option<usize> {
-        self.encoder.encode(page, into)
+    fn compress(&mut self, page: &PaddedPage, into: &mut [u8]) -> Option<usize> {
+        self.encoder.encode(page.with_margins(), into)
     }
 
     fn decompress<'a>(&'a mut self, packed: &[u8], _: &'a mut Page) -> Result<&'a Page, Corrupt> {
@@ -65,7 +65,7 @@ mod tests {
 
     fn round_trip(codec: &mut PageLz, page: &Page) -> Option<usize> {
         let mut packed = [0; PACKED_MAX];
-        let len = codec.compress(page, &mut packed)?;
+        let len = codec.compress(&PaddedPage::new(page), &mut packed)?;
         let mut unused = [0; PAGE_SIZE];
         assert_eq!(codec.decompress(&packed[..len], &mut unused), Ok(page));
         Some(len)
@@ -121,7 +121,7 @@ mod tests {
         fn a_flipped_bit_is_harmless(page in page(), at in any::<prop::sample::Index>(), bit in 0..8) {
             let mut codec = PageLz::default();
             let mut packed = [0; PACKED_MAX];
-            if let Some(len) = codec.compress(&page, &mut packed) {
+            if let Some(len) = codec.compress(&PaddedPage::new(&page), &mut packed) {
                 packed[at.index(len)] ^= 1_u8 << bit;
                 let _ = codec.decompress(&packed[..len], &mut [0; PAGE_SIZE]);
             }
