@@ -9,6 +9,7 @@
 //!         ── codec      same-filled, raw, LZ4, Zstandard
 //!         ── arena      size classes and slabs in one reserved range of addresses
 //!         ── quota      what is charged, limit, reservation
+//!         ── hand       the order in which leaves are looked at, to evict or to recompress
 //!         ── eviction   which ephemeral pages go first
 //!         ── detached   flushed trees that wait to be freed
 //! ```
@@ -23,6 +24,7 @@ mod config;
 mod detached;
 mod eviction;
 mod guest;
+mod hand;
 mod index;
 mod key;
 mod lock;

@@ -111,6 +111,10 @@ statistics! {
         pages_dropped_by_put / PagesDroppedByPut,
         /// Ephemeral pages evicted.
         pages_evicted / PagesEvicted,
+        /// Cold pages that were compressed once more.
+        pages_recompressed / PagesRecompressed,
+        /// Pages that were moved to empty a slab.
+        pages_moved / PagesMoved,
         /// Pages stored as one repeated word. Like all tiers: pages detached by a flush count until they are freed.
         same_filled_pages / SameFilledPages,
         /// Pages stored raw.

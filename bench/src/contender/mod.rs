@@ -34,6 +34,7 @@ pub(crate) fn all() -> (Vec<Box<dyn Contender>>, Vec<String>) {
     for codec in [CodecChoice::Lz4, CodecChoice::PageLz, CodecChoice::Zstd] {
         contenders.push(Box::new(store::Store::new(codec)));
     }
+    contenders.push(Box::new(store::Store::cold(CodecChoice::default())));
     let mut missing = Vec::new();
     for algorithm in ["lz4", "lzo-rle"] {
         match zram::Zram::new(algorithm) {

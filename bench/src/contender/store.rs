@@ -18,11 +18,20 @@ pub(crate) const SEED: [u64; 2] = [0x7465_6d6d, 0x6265_6e63];
 
 pub(super) struct Store {
     codec: CodecChoice,
+    /// Whether all pages are left to get cold before they are loaded.
+    cold: bool,
 }
+
+/// Passes of the recompressor after which everything is recompressed, and what is left has moved together.
+const PASSES: u32 = 6;
 
 impl Store {
     pub(super) fn new(codec: CodecChoice) -> Self {
-        Self { codec }
+        Self { codec, cold: false }
+    }
+
+    pub(super) fn cold(codec: CodecChoice) -> Self {
+        Self { codec, cold: true }
     }
 }
 
@@ -73,7 +82,7 @@ impl Contender for Store {
             CodecChoice::Zstd => "zstd",
             CodecChoice::PageLz => "page-lz",
         };
-        format!("tmem {codec}")
+        format!("tmem {codec}{}", if self.cold { ", cold" } else { "" })
     }
 
     fn round(&mut self, set: &PageSet) -> Result<Round> {
@@ -92,6 +101,11 @@ impl Contender for Store {
         }
         let put_ns = ns_per_page(start.elapsed(), pages);
         let put_cpu_ns = per_page(cpu_ns() - cpu, pages);
+        if self.cold {
+            for _ in 0..PASSES {
+                client.recompress(|| true);
+            }
+        }
         let held = client.statistics();
 
         let start = Instant::now();

@@ -24,7 +24,13 @@ fn host(host: &mut Host) -> Result<()> {
     // The hog has exited: its slots came back in long batches.
     let flushes = (counters.driver("flush_batch_entries")?, counters.driver("flush_batches")?);
     ensure!(flushes.0 >= 16 * flushes.1.max(1), "{} frees in {} batches", flushes.0, flushes.1);
-    host.note(format!("{} pages out, {} in, {:.0} frees a call", counters.pswpout, counters.pswpin, ratio(flushes)));
+    let recompressed = host_counter(&report, "store", "pages_recompressed")?;
+    host.note(format!(
+        "{} pages out, {} in, {:.0} frees a call, {recompressed} recompressed",
+        counters.pswpout,
+        counters.pswpin,
+        ratio(flushes)
+    ));
     ensure!(counters.pswpout > 10_000, "only {} pages were swapped out", counters.pswpout);
     ensure!(host_counter(&report, "store", "puts_accepted")? > 10_000, "the store took next to nothing");
     vm.go()?;

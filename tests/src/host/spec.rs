@@ -8,6 +8,9 @@ use std::time::Duration;
 const CMDLINE: &str = "console=ttyS0 quiet loglevel=4 panic=0 oops=panic panic_on_warn=1 softlockup_panic=1 \
                        watchdog_thresh=60 mitigations=off rdinit=/init";
 
+/// So soon that pages are recompressed while the guest uses them.
+const RECOMPRESS_AFTER_SECONDS: u32 = 3;
+
 /// A disk of the VM.
 #[derive(Clone, Debug)]
 pub struct Disk {
@@ -94,7 +97,9 @@ impl Spec {
             );
         }
         let _ = match &self.limit {
-            Some(limit) => write!(toml, "\n[tmem]\nlimit = {limit:?}\n"),
+            Some(limit) => {
+                write!(toml, "\n[tmem]\nlimit = {limit:?}\nrecompress_after_seconds = {RECOMPRESS_AFTER_SECONDS}\n")
+            }
             None => write!(toml, "\n[tmem]\nenabled = false\n"),
         };
         toml

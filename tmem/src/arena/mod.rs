@@ -15,6 +15,7 @@
 
 mod backing;
 mod class;
+mod evacuation;
 mod reserve;
 mod slab;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::quota::Quota;
 use backing::Backing;
 pub(crate) use backing::Mapping;
 use class::{CLASSES, SLAB_BYTES, UNIT_BYTES, class_of, slot_bytes};
+pub(crate) use evacuation::Evacuation;
 use reserve::Reserve;
 use slab::{Blank, Class, Links};
 

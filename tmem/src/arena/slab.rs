@@ -137,6 +137,19 @@ impl Class {
         Some(Blank { number, resident_pages: slab.resident_pages })
     }
 
+    /// The highest of those slabs, from the lowest on, into which everything fits that is in slabs with a free slot; those
+    /// behind it could be emptied. `u32::MAX` where none can.
+    pub(super) fn last_kept(&self) -> u32 {
+        let taken: usize = self.open.values().map(|slab| usize::from(slab.taken)).sum();
+        let wanted = taken.div_ceil(usize::from(self.slots()));
+        if wanted >= self.open.len() {
+            return u32::MAX;
+        }
+        let mut numbers: Vec<u32> = self.open.keys().map(|(_, number)| *number).collect();
+        numbers.sort_unstable();
+        wanted.checked_sub(1).and_then(|at| numbers.get(at).copied()).unwrap_or(u32::MAX)
+    }
+
     /// Slots taken, and resident pages.
     pub(super) fn holdings(&self) -> (usize, usize) {
         let slots = self.slots();

@@ -1,6 +1,6 @@
 //! Every page is counted once when it comes, once when it can no more be found, and once when its memory is free.
 
-use crate::eviction::Hand;
+use crate::hand::Hand;
 use crate::index::{Contents, Leaf, LeafState, Object, Pool, Tier};
 use crate::key::PoolKind;
 use crate::statistics::Counter;
@@ -35,12 +35,7 @@ fn gauges_of(tier: Tier) -> (Counter, Counter) {
 }
 
 /// Heap bytes of a leaf without its entries.
-pub(super) fn leaf_bytes(kind: PoolKind) -> usize {
-    match kind {
-        PoolKind::Persistent => Leaf::BYTES,
-        PoolKind::Ephemeral => Leaf::BYTES + Hand::PLACE_BYTES,
-    }
-}
+pub(super) const LEAF_BYTES: usize = Leaf::BYTES + Hand::PLACE_BYTES;
 
 impl Client {
     /// A page can be found from now on, under a key that had none. The caller holds the leaf.

@@ -98,8 +98,11 @@ impl Client {
                 std::thread::yield_now();
                 continue;
             }
-            if pool.kind() == PoolKind::Ephemeral {
-                state.set_age(place, self.policy.hit(entry.age()));
+            match pool.kind() {
+                PoolKind::Ephemeral => state.set_age(place, self.policy.hit(entry.age())),
+                // Young again, for the hand that recompresses.
+                PoolKind::Persistent if entry.age() > 0 => state.set_age(place, 0),
+                PoolKind::Persistent => {}
             }
             drop(state);
             let leaf = Arc::clone(leaf);
@@ -131,7 +134,7 @@ impl Client {
     fn let_go(&self, pool: &Pool, found: &Found) {
         if matches!(found.contents, Contents::Stored(..)) {
             let unpinned = found.leaf.lock().unpin(found.place, found.contents);
-            self.release_orphan(pool, unpinned);
+            self.release_orphan(pool.kind(), unpinned);
         }
     }
 
@@ -154,7 +157,7 @@ impl Client {
         let emptied = taken && state.is_empty();
         drop(state);
         drop(tree);
-        self.release_orphan(pool, unpinned);
+        self.release_orphan(pool.kind(), unpinned);
         if emptied {
             self.prune(pool, object, *number);
         }
@@ -162,9 +165,9 @@ impl Client {
     }
 
     /// Frees what only this reader still held.
-    fn release_orphan(&self, pool: &Pool, unpinned: Unpinned) {
+    pub(super) fn release_orphan(&self, kind: PoolKind, unpinned: Unpinned) {
         if let Unpinned::Replaced(Some(contents)) = unpinned {
-            self.release(pool.kind(), contents);
+            self.release(kind, contents);
         }
     }
 }

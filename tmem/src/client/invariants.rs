@@ -1,10 +1,11 @@
 //! What must hold whenever no call is under way; for the tests.
 
+use crate::hand::Hand;
 use crate::index::{Contents, Leaf, LeafState, Object, Pool};
 use crate::key::{PAGE_SIZE, PoolKind};
 
 use super::Client;
-use super::account::leaf_bytes;
+use super::account::LEAF_BYTES;
 
 /// Sums over the whole index.
 #[derive(Debug, Default)]
@@ -14,7 +15,7 @@ struct Sums {
     stored_bytes: u64,
     metadata_bytes: usize,
     objects: u64,
-    ephemeral_leaves: usize,
+    leaves: [usize; 2],
 }
 
 impl Client {
@@ -34,7 +35,7 @@ impl Client {
         assert_eq!([statistics.persistent_pages, statistics.ephemeral_pages], sums.pages, "pages by kind");
         assert_eq!(statistics.detached_pages, 0, "all flushed pages are free");
         assert_eq!(statistics.objects, sums.objects, "objects");
-        assert_eq!(self.hand.leaves(), sums.ephemeral_leaves, "leaves that the hand knows");
+        assert_eq!(self.hands.each_ref().map(Hand::leaves), sums.leaves, "leaves that the hands know");
         assert_eq!(holdings.slots, sums.slots, "every slot has one entry");
         assert_eq!(statistics.metadata_bytes, sums.metadata_bytes as u64, "metadata");
         assert_eq!(statistics.resident_bytes, (holdings.resident_bytes + sums.metadata_bytes) as u64, "account");
@@ -88,8 +89,8 @@ impl Client {
             next = state.next(place + 1);
         }
         assert_eq!(pages, state.len() as u64, "pages of a leaf");
-        sums.metadata_bytes += leaf_bytes(kind) + state.heap_bytes();
-        sums.ephemeral_leaves += usize::from(kind == PoolKind::Ephemeral);
+        sums.metadata_bytes += LEAF_BYTES + state.heap_bytes();
+        sums.leaves[kind as usize] += 1;
         pages
     }
 }

@@ -5,6 +5,7 @@ mod flush;
 mod get;
 mod invariants;
 mod put;
+mod recompress;
 mod room;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,8 @@ use hypercall_abi::{POOL_ID_MAX, Status};
 use crate::arena::{ARENA_BYTES_MAX, ARENA_BYTES_MIN, Arena, Mapping};
 use crate::config::{ClientConfig, StoreError};
 use crate::detached::{Detached, DetachedQueue};
-use crate::eviction::{Hand, Policy, policy};
+use crate::eviction::{Policy, policy};
+use crate::hand::Hand;
 use crate::index::{HashKey, Pool};
 use crate::key::PoolKind;
 use crate::lock::SharedLock;
@@ -38,7 +40,7 @@ pub struct Client {
     arena: Arena,
     quota: Quota,
     counters: Counters,
-    hand: Hand,
+    hands: [Hand; 2],
     detached: DetachedQueue,
     frozen: AtomicBool,
 }
@@ -72,7 +74,7 @@ impl Client {
             arena: Arena::new(backing),
             quota: Quota::new(limit_bytes, reservation_bytes),
             counters: Counters::new(),
-            hand: Hand::default(),
+            hands: Default::default(),
             detached: DetachedQueue::default(),
             frozen: AtomicBool::new(false),
             config,
@@ -166,6 +168,11 @@ impl Client {
     /// The pool of this id in the guest's present life.
     fn pool(&self, id: u32) -> Option<Arc<Pool>> {
         self.pools.read().by_id.get(&id).cloned()
+    }
+
+    /// The hand over the leaves of this kind.
+    fn hand(&self, kind: PoolKind) -> &Hand {
+        &self.hands[kind as usize]
     }
 
     /// Hands a pool, out of the map already, over to be freed.

@@ -12,7 +12,7 @@ use crate::key::Key;
 use crate::statistics::Counter;
 
 use super::Client;
-use super::account::leaf_bytes;
+use super::account::LEAF_BYTES;
 
 /// How often a put makes room, or starts again on a new tree, before it is rejected.
 const ATTEMPTS: usize = 8;
@@ -178,11 +178,9 @@ impl Client {
         }
         let kind = pool.kind();
         let leaf = Arc::new(Leaf::new(kind));
-        let bytes = leaf_bytes(kind) + leaf.lock().heap_bytes();
+        let bytes = LEAF_BYTES + leaf.lock().heap_bytes();
         self.quota.try_charge_metadata(bytes).map_err(|_| Refused::OverLimit)?;
-        if kind == crate::PoolKind::Ephemeral {
-            self.hand.enter(object, &leaf, number);
-        }
+        self.hand(kind).enter(object, &leaf, number);
         let leaf = tree.leaves.entry(number).or_insert(leaf);
         self.enter_leaf(pool, object, leaf, place, contents)
     }

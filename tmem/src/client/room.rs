@@ -9,7 +9,7 @@ use crate::key::{PAGE_SIZE, PoolKind};
 use crate::statistics::Counter;
 
 use super::Client;
-use super::account::leaf_bytes;
+use super::account::LEAF_BYTES;
 
 /// Flushed pages that a call of the guest frees on its way.
 const RECLAIM_PAGES: u64 = 128;
@@ -42,7 +42,10 @@ impl Client {
         while freed() < bytes && left > 0 {
             let missing = usize::try_from(bytes - freed()).unwrap_or(usize::MAX);
             // Every page is spared three times at most.
-            let bound = Bound { pages: (missing / PAGE_SIZE).max(EVICT_PAGES), leaves: 4 * self.hand.leaves() + 64 };
+            let bound = Bound {
+                pages: (missing / PAGE_SIZE).max(EVICT_PAGES),
+                leaves: 4 * self.hand(PoolKind::Ephemeral).leaves() + 64,
+            };
             let evicted = self.evict(bound);
             self.arena.release_idle(&self.quota);
             if evicted == 0 {
@@ -99,7 +102,7 @@ impl Client {
             let bytes = tree.leaves.get(&number).and_then(|leaf| {
                 let mut state = leaf.lock();
                 state.attached = !state.is_empty();
-                (!state.attached).then(|| leaf_bytes(pool.kind()) + state.heap_bytes())
+                (!state.attached).then(|| LEAF_BYTES + state.heap_bytes())
             });
             if let Some(bytes) = bytes {
                 tree.leaves.remove(&number);
@@ -127,9 +130,7 @@ impl Client {
 
     fn forget_leaf(&self, kind: PoolKind, bytes: usize) {
         self.quota.refund_metadata(bytes);
-        if kind == PoolKind::Ephemeral {
-            self.hand.leave();
-        }
+        self.hand(kind).leave();
     }
 
     /// Frees up to `max_pages` flushed pages, oldest first. Returns how many pages, empty objects and empty leaves.
@@ -186,7 +187,7 @@ impl Client {
         let kind = leaf.kind();
         let mut state = leaf.lock();
         state.attached = false;
-        let bytes = leaf_bytes(kind) + state.heap_bytes();
+        let bytes = LEAF_BYTES + state.heap_bytes();
         let pages = state.clear(|contents| self.release(kind, contents)) as u64;
         drop(state);
         self.forget_leaf(kind, bytes);
@@ -196,12 +197,13 @@ impl Client {
 
     /// Evicts ephemeral pages within a bound, as the policy says. Returns how many.
     fn evict(&self, bound: Bound) -> usize {
+        let hand = self.hand(PoolKind::Ephemeral);
         let mut evicted = 0;
         for _ in 0..bound.leaves {
             if evicted >= bound.pages {
                 break;
             }
-            let Some(place) = self.hand.next() else { break };
+            let Some(place) = hand.next() else { break };
             let (Some(object), Some(leaf)) = (place.object.upgrade(), place.leaf.upgrade()) else { continue };
             let Some(pool) = object.pool() else { continue };
             let most = bound.pages - evicted;
@@ -210,16 +212,16 @@ impl Client {
                 Passed::Emptied(pages) => {
                     evicted += pages;
                     if !self.prune(&pool, &object, place.number) {
-                        self.hand.requeue(place);
+                        hand.requeue(place);
                     }
                 }
                 Passed::Half(pages) => {
                     evicted += pages;
-                    self.hand.resume(place);
+                    hand.resume(place);
                 }
                 Passed::Whole(pages) => {
                     evicted += pages;
-                    self.hand.requeue(place);
+                    hand.requeue(place);
                 }
             }
         }

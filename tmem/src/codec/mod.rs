@@ -87,6 +87,13 @@ impl Scratch {
         }
     }
 
+    /// Compresses the page that the stored bytes are of once more, as small as it gets.
+    pub(crate) fn repack(&mut self, tier: Tier, stored: &[u8]) -> Result<Packed<'_>, Corrupt> {
+        let page = *self.unpack(tier, stored)?;
+        *self.page = page;
+        Ok(pack_with(&mut self.codecs.zstd, &self.page, &mut self.packed))
+    }
+
     /// The page that repeats `word`.
     pub(crate) fn unpack_fill(&mut self, word: u64) -> &Page {
         fill::fill(word, &mut self.page);

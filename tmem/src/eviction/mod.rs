@@ -1,15 +1,12 @@
 //! Which ephemeral pages go first.
 //!
 //! A [`Policy`] reads and writes the two age bits of an entry and nothing else, so that hits cost no lock of their own
-//! and pages no list node. The [`Hand`] goes over the leaves in the order in which they were made.
+//! and pages no list node. The [`Hand`](crate::hand::Hand) goes over the leaves in the order in which they were made.
 
 mod fifo;
-mod hand;
 mod second_chance;
 
 use crate::config::EvictionChoice;
-
-pub(crate) use hand::Hand;
 
 /// What becomes of a page that the hand passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

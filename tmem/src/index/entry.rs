@@ -63,6 +63,8 @@ impl Contents {
 ///  └──────────────────────────────────────────────┴─────┴──────┘
 /// ```
 ///
+/// The tag is the kind, and a bit for a page that is settled: compressed as far as it goes.
+///
 /// *pins* counts the readers that copy from the slot outside the leaf's lock. A pinned slot is not freed when its
 /// entry goes: the leaf keeps the entry as an orphan and the last reader frees it. So an entry that still names the
 /// place a reader pinned is the entry it read.
@@ -70,6 +72,9 @@ impl Contents {
 pub(crate) struct Entry(u64);
 
 const TAG_BITS: u32 = 4;
+const KIND_MASK: u64 = 7;
+/// In the tag, beside the kind.
+const SETTLED: u64 = 8;
 const TAG_FILL: u64 = 1;
 const TAG_STORED: u64 = 2;
 const AGE_SHIFT: u32 = TAG_BITS;
@@ -107,7 +112,7 @@ impl Entry {
 
     /// What the entry says, if there is a page.
     pub(crate) fn contents(self) -> Option<Contents> {
-        match self.0 & ((1 << TAG_BITS) - 1) {
+        match self.0 & KIND_MASK {
             0 => None,
             TAG_FILL => Some(Contents::Fill(sign_extended(self.0))),
             tag => {
@@ -134,6 +139,16 @@ impl Entry {
         Self(self.0 & !(AGE_MASK << AGE_SHIFT) | (u64::from(age) & AGE_MASK) << AGE_SHIFT)
     }
 
+    /// Whether the page was found not to get smaller.
+    pub(crate) fn is_settled(self) -> bool {
+        self.0 & SETTLED != 0
+    }
+
+    /// The same for a page that does not get smaller.
+    pub(crate) fn settled(self) -> Self {
+        Self(self.0 | SETTLED)
+    }
+
     /// Readers that copy from the slot.
     pub(crate) fn pins(self) -> u64 {
         if self.is_stored() { self.0 >> PINS_SHIFT & PINS_MASK } else { 0 }
@@ -151,7 +166,7 @@ impl Entry {
     }
 
     fn is_stored(self) -> bool {
-        self.0 & ((1 << TAG_BITS) - 1) >= TAG_STORED
+        self.0 & KIND_MASK >= TAG_STORED
     }
 }
 
@@ -169,7 +184,9 @@ mod tests {
         let contents = Contents::Stored(Tier::Lz4, Slot::new((1 << 36) - 1, PAGE_SIZE));
         let entry = Entry::new(contents).with_age(3);
         assert_eq!(entry.contents(), Some(contents));
-        assert_eq!((entry.age(), entry.pins()), (3, 0));
+        assert_eq!((entry.age(), entry.pins(), entry.is_settled()), (3, 0, false));
+        assert!(entry.settled().is_settled());
+        assert_eq!(entry.settled().contents(), Some(contents));
     }
 
     #[test]

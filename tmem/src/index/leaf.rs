@@ -98,6 +98,14 @@ impl LeafState {
         }
     }
 
+    /// Marks the page at `place` as one that does not get smaller.
+    pub(crate) fn settle(&mut self, place: u16) {
+        let entry = self.slots.get(place);
+        if !entry.is_absent() {
+            self.slots.update(place, entry.settled());
+        }
+    }
+
     /// Puts a page at `place`. Returns whether it replaced another, and what of that can be freed now.
     pub(crate) fn insert(&mut self, place: u16, entry: Entry) -> (bool, Removed) {
         let old = self.slots.insert(place, entry);

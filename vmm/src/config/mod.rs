@@ -22,6 +22,7 @@
 //! reservation = "0KiB"
 //! label = "blue"                # optional, shown by `tmem show`
 //! codec = "page-lz"             # or "lz4", "zstd"
+//! recompress_after_seconds = 60 # 0: never
 //! ```
 //!
 //! Nothing is created or changed by [`load`]: it opens files, and takes locks that end with the [`VmConfig`].
@@ -39,6 +40,7 @@ mod validate;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use protocol::VmName;
 use serde::Deserialize;
@@ -107,6 +109,8 @@ pub struct TmemConfig {
     pub label: Option<String>,
     /// How pages are compressed.
     pub codec: Codec,
+    /// How long a page must not have been loaded to be compressed once more, smaller and slower.
+    pub recompress_after: Option<Duration>,
 }
 
 /// How pages are compressed.

@@ -62,7 +62,14 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(config.cpu, CpuModel::Host);
     assert_eq!(config.console, Console::Stdio);
     assert!(config.disks.is_empty());
-    let tmem = TmemConfig { limit_bytes: 128 << 20, reservation_bytes: 0, label: None, codec: Codec::PageLz };
+    let recompress_after = Some(Duration::from_secs(60));
+    let tmem = TmemConfig {
+        limit_bytes: 128 << 20,
+        reservation_bytes: 0,
+        label: None,
+        codec: Codec::PageLz,
+        recompress_after,
+    };
     assert_eq!(config.tmem, Some(tmem));
 }
 
@@ -91,6 +98,7 @@ fn every_key_is_read() {
             reservation = "1MiB"
             label = "blue"
             codec = "zstd"
+            recompress_after_seconds = 0
             "#,
         )
         .unwrap();
@@ -107,6 +115,7 @@ fn every_key_is_read() {
     let tmem = config.tmem.unwrap();
     assert_eq!((tmem.limit_bytes, tmem.reservation_bytes), (16 << 20, 1 << 20));
     assert_eq!((tmem.label.as_deref(), tmem.codec), (Some("blue"), Codec::Zstd));
+    assert_eq!(tmem.recompress_after, None);
 }
 
 #[test]

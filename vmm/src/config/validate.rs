@@ -2,6 +2,7 @@
 //! value or the host. Files are opened last, so that no lock is taken for a configuration that fails elsewhere.
 
 use std::path::Path;
+use std::time::Duration;
 
 use protocol::VmName;
 use rustix::system::sysinfo;
@@ -22,6 +23,8 @@ const CMDLINE_DEFAULT: &str = "console=ttyS0";
 /// `COMMAND_LINE_SIZE` of x86 is 2048 with the NUL byte (arch/x86/include/asm/setup.h of Linux).
 const CMDLINE_MAX_BYTES: usize = 2047;
 const LABEL_MAX_BYTES: usize = 64;
+/// Long for a page that comes back, short for one that does not.
+const RECOMPRESS_AFTER_SECONDS: u32 = 60;
 const LIMIT_DEFAULT: SizeOrPercent = SizeOrPercent::Percent(200);
 
 pub(super) fn validate(file: &ConfigFile, document: Document, flags: Overrides) -> Result<VmConfig, ConfigError> {
@@ -154,5 +157,10 @@ fn tmem(
         None => None,
     };
     let codec = table.codec.unwrap_or(Codec::PageLz);
-    Ok(table.enabled.unwrap_or(true).then_some(TmemConfig { limit_bytes, reservation_bytes, label, codec }))
+    let recompress_after = match table.recompress_after_seconds.unwrap_or(RECOMPRESS_AFTER_SECONDS) {
+        0 => None,
+        seconds => Some(Duration::from_secs(seconds.into())),
+    };
+    let config = TmemConfig { limit_bytes, reservation_bytes, label, codec, recompress_after };
+    Ok(table.enabled.unwrap_or(true).then_some(config))
 }

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod lifecycle;
+mod recompressor;
 mod signals;
 mod status;
 
@@ -16,6 +17,7 @@ use crate::vm::{VmError, open_kvm};
 use assemble::Machine;
 use event_manager::{EventManager, MutEventSubscriber, SubscriberOps};
 use lifecycle::Lifecycle;
+use recompressor::Recompressor;
 use signals::Signals;
 use status::Status;
 use std::cell::RefCell;
@@ -103,6 +105,14 @@ fn host(what: &'static str) -> impl Fn(io::Error) -> Error {
 /// Where the host does not give what the VM needs. Nothing is left behind then.
 pub fn run(config: &VmConfig, options: RunOptions) -> Result<Ending, Error> {
     let client = config.tmem.as_ref().map(|tmem| new_client(tmem).map(Arc::new)).transpose()?;
+    let recompress_after = config.tmem.as_ref().and_then(|tmem| tmem.recompress_after);
+    let _recompressor = match (&client, recompress_after) {
+        (Some(client), Some(after)) => {
+            let started = Recompressor::start(Arc::clone(client), after);
+            Some(started.map_err(host("no thread to recompress cold pages"))?)
+        }
+        _ => None,
+    };
     let signals = Signals::new().map_err(host("no signal handlers"))?;
     let mut stdin = match config.console {
         Console::Stdio => Some(Stdin::open().map_err(host("standard input cannot be used"))?),

@@ -6,6 +6,7 @@ mod get;
 mod life;
 mod limit;
 mod put;
+mod recompress;
 
 use tmem::{Client, ClientConfig, Key, ObjectId, PoolKind};
 

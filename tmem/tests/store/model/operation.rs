@@ -29,6 +29,7 @@ pub enum Operation {
     SetLimit { bytes: u64 },
     FlushEphemeral { bytes: u64 },
     Reclaim { pages: u64 },
+    Recompress,
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -77,6 +78,7 @@ pub fn operations(most: usize) -> impl Strategy<Value = Vec<Operation>> {
         4 => limit().prop_map(|bytes| Operation::SetLimit { bytes }),
         2 => (0..1_u64 << 18).prop_map(|bytes| Operation::FlushEphemeral { bytes }),
         2 => (0..100_u64).prop_map(|pages| Operation::Reclaim { pages }),
+        8 => Just(Operation::Recompress),
     ];
     prop::collection::vec(operation, 1..most).prop_map(|mut operations| {
         let pools = [PoolKind::Persistent, PoolKind::Ephemeral].map(|kind| Operation::PoolNew { kind });

@@ -86,6 +86,7 @@ impl Reference {
             Operation::SetLimit { bytes } => self.set_limit(client, bytes)?,
             Operation::FlushEphemeral { bytes } => self.flush_ephemeral(client, bytes)?,
             Operation::Reclaim { pages } => drop(client.reclaim(pages)),
+            Operation::Recompress => drop(client.recompress(|| true)),
         }
         Ok(())
     }

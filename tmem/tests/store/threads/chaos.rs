@@ -1,6 +1,6 @@
 //! Everything at once: no page is mixed or another key's, and the sums add up in the end.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use tmem::{Client, ClientConfig, Key, ObjectId, PoolKind};
@@ -62,12 +62,21 @@ fn whatever_vcpus_and_host_do_at_once_pages_stay_whole_and_sums_add_up() {
     let client = Client::new(ClientConfig::new(1 << 21, [7, 7])).unwrap();
     let mut dice = Dice::new(99);
     let pools: [AtomicU32; POOLS] = std::array::from_fn(|_| AtomicU32::new(new_pool(&client, &mut dice)));
+    let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        for seed in 0..THREADS {
-            let (client, pools) = (&client, &pools);
-            scope.spawn(move || vcpu(client, seed, pools));
-        }
+        let (client, pools, over) = (&client, &pools, &over);
+        let vcpus: Vec<_> = (0..THREADS).map(|seed| scope.spawn(move || vcpu(client, seed, pools))).collect();
+        // All the time: the same pages get cold and smaller while they are loaded, replaced and flushed.
+        scope.spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                client.recompress(|| true);
+            }
+        });
+        let ends: Vec<_> = vcpus.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        over.store(true, Ordering::Relaxed);
+        ends.into_iter().for_each(|end| end.unwrap());
     });
+    assert!(client.statistics().pages_recompressed > 100, "the recompressor had next to nothing to do");
     client.check_invariants();
     client.hello();
     client.check_invariants();

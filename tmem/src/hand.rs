@@ -1,4 +1,4 @@
-//! The order in which ephemeral leaves are looked at.
+//! The order in which leaves are looked at.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use crate::lock::Lock;
 /// Stale places that are tolerated before they are swept out.
 const SLACK: usize = 64;
 
-/// An ephemeral leaf, as long as it lives.
+/// A leaf, as long as it lives.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) object: Weak<Object>,
@@ -18,7 +18,7 @@ pub(crate) struct Place {
     pub(crate) number: u32,
 }
 
-/// A queue of all ephemeral leaves, oldest first.
+/// A queue of all leaves of one kind of pool, oldest first.
 ///
 /// It holds no page and keeps no leaf alive. Leaves that were flushed leave stale places behind; when these are the
 /// majority they are swept out, so that the queue's memory follows the number of leaves.

@@ -1,0 +1,173 @@
+//! Background work on persistent pages: cold ones are compressed once more, smaller and slower, and pages move out of
+//! slabs that are nearly empty, so that these can go back to the host.
+//!
+//! A page is cold when nobody loaded it while the hand came by three times: each pass makes every page one older, a load
+//! makes it young again. Work is done on a pinned page, outside of all locks, and published only where the very page
+//! that was read is still in its place; so it takes part in no race that a slow reader does not take part in.
+
+use crate::arena::{Evacuation, Slot};
+use crate::codec::{Packed, with_scratch};
+use crate::index::{Contents, Entry, Leaf, Object, Tier, Unpinned};
+use crate::key::PoolKind;
+use crate::statistics::Counter;
+
+use super::Client;
+
+/// The pools whose pages are kept, and so are worth the work.
+const KIND: PoolKind = PoolKind::Persistent;
+/// Age of a cold page: passes that it has seen without a load, as many as the entry can count.
+const COLD: u8 = 3;
+
+/// What to do with a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Recompress,
+    Move,
+}
+
+/// A page to work on, pinned.
+struct Job {
+    place: u16,
+    tier: Tier,
+    slot: Slot,
+    task: Task,
+}
+
+/// A second copy of a page.
+enum Copy {
+    Made(Tier, Slot),
+    /// It would not be smaller by enough.
+    NotWorthIt,
+    NoRoom,
+}
+
+impl Client {
+    /// One pass over all pages of persistent pools: each gets one older; those that were cold already are compressed by
+    /// Zstandard where that saves an eighth; those in slabs that others have room for move there. Memory that is free
+    /// by it goes back to the host. Asks `go_on` before each page that it works on, and ends early where that is false.
+    /// Returns how many pages are smaller now.
+    ///
+    /// Meant for a thread of its own of the lowest priority, at long intervals: a page is cold after three of them.
+    pub fn recompress(&self, mut go_on: impl FnMut() -> bool) -> u64 {
+        let hand = self.hand(KIND);
+        let evacuation = self.arena.evacuation(KIND);
+        let mut smaller = 0;
+        for _ in 0..hand.leaves() {
+            let Some(place) = hand.next() else { break };
+            let (Some(object), Some(leaf)) = (place.object.upgrade(), place.leaf.upgrade()) else { continue };
+            let passed = self.pass_leaf(&object, &leaf, &evacuation, &mut smaller, &mut go_on);
+            hand.requeue(place);
+            if !passed {
+                break;
+            }
+        }
+        self.arena.release_idle(&self.quota);
+        smaller
+    }
+
+    /// Passes the pages of one leaf. Returns `false` where it was told to stop.
+    fn pass_leaf(
+        &self,
+        object: &Object,
+        leaf: &Leaf,
+        evacuation: &Evacuation,
+        smaller: &mut u64,
+        go_on: &mut impl FnMut() -> bool,
+    ) -> bool {
+        let mut from = 0;
+        while go_on() {
+            let Some(job) = next_job(leaf, from, evacuation) else { return true };
+            from = job.place + 1;
+            let done = self.carry_out(object, leaf, &job);
+            match job.task {
+                Task::Recompress if done => {
+                    *smaller += 1;
+                    self.counters.count(Counter::PagesRecompressed);
+                }
+                Task::Move if done => self.counters.count(Counter::PagesMoved),
+                Task::Recompress | Task::Move => {}
+            }
+        }
+        false
+    }
+
+    /// Makes a second copy of a pinned page as the task says, and puts it in the place of the first. Returns whether it
+    /// did: not where the page was replaced, removed or cut off meanwhile, or where there is no room or no use.
+    fn carry_out(&self, object: &Object, leaf: &Leaf, job: &Job) -> bool {
+        let old = Contents::Stored(job.tier, job.slot);
+        let copy = self.copy(job);
+        let tree = object.tree().read();
+        let mut state = leaf.lock();
+        let unpinned = state.unpin(job.place, old);
+        let is_there = unpinned == Unpinned::Present && tree.attached && state.attached;
+        let mut replaced = None;
+        let mut done = false;
+        match copy {
+            Copy::Made(tier, slot) if is_there => {
+                let before = state.get(job.place);
+                let contents = Contents::Stored(tier, slot);
+                let entry = Entry::new(contents).with_age(before.age());
+                let settled = before.is_settled() || job.task == Task::Recompress;
+                (_, replaced) = state.insert(job.place, if settled { entry.settled() } else { entry });
+                self.count_contents(KIND, contents);
+                done = true;
+            }
+            Copy::Made(tier, slot) => self.free(KIND, Contents::Stored(tier, slot)),
+            Copy::NotWorthIt if is_there => state.settle(job.place),
+            Copy::NotWorthIt | Copy::NoRoom => {}
+        }
+        drop(state);
+        drop(tree);
+        if let Some(contents) = replaced {
+            self.release(KIND, contents);
+        }
+        self.release_orphan(KIND, unpinned);
+        done
+    }
+
+    fn copy(&self, job: &Job) -> Copy {
+        // SAFETY: the slot is pinned, and stays so until `carry_out` has the copy.
+        let stored = unsafe { self.arena.bytes(job.slot) };
+        let store = |tier: Tier, bytes: &[u8]| match self.arena.store(KIND, bytes, &self.quota) {
+            Ok(slot) => Copy::Made(tier, slot),
+            Err(_) => Copy::NoRoom,
+        };
+        match job.task {
+            Task::Move => store(job.tier, stored),
+            Task::Recompress => with_scratch(|scratch| match scratch.repack(job.tier, stored) {
+                Ok(Packed::Stored(Tier::Zstd, bytes)) if bytes.len() <= stored.len() - stored.len() / 8 => {
+                    store(Tier::Zstd, bytes)
+                }
+                // Bytes that are no page stay as they are: the load finds out and counts it.
+                _ => Copy::NotWorthIt,
+            }),
+        }
+    }
+}
+
+/// Makes the pages from `from` on one older until there is one to work on, and pins that.
+fn next_job(leaf: &Leaf, from: u16, evacuation: &Evacuation) -> Option<Job> {
+    let mut state = leaf.lock();
+    let mut next = state.next(from);
+    while let Some((place, entry)) = next {
+        let is_cold = entry.age() == COLD;
+        if !is_cold {
+            state.set_age(place, entry.age() + 1);
+        }
+        if let Some(Contents::Stored(tier, slot)) = entry.contents() {
+            let compresses = is_cold && !entry.is_settled() && matches!(tier, Tier::Raw | Tier::Lz4 | Tier::PageLz);
+            let task = match () {
+                () if compresses => Some(Task::Recompress),
+                () if evacuation.includes(slot) => Some(Task::Move),
+                () => None,
+            };
+            if let Some(task) = task
+                && state.pin(place)
+            {
+                return Some(Job { place, tier, slot, task });
+            }
+        }
+        next = state.next(place + 1);
+    }
+    None
+}

@@ -1,0 +1,128 @@
+//! Cold pages get smaller, and nothing else changes.
+
+use tmem::{Client, Status};
+
+use super::{client, ephemeral, key, persistent};
+use crate::guest::{get, put};
+use crate::pages::{pointers, random, text};
+
+const PAGES: u32 = 600;
+
+/// A client with that many pages of text in a pool.
+fn filled(pool: impl Fn(&Client) -> u32) -> (Client, u32) {
+    let client = client();
+    let pool = pool(&client);
+    for index in 0..PAGES {
+        assert_eq!(put(&client, key(pool, index), text(u64::from(index))), Status::Ok);
+    }
+    (client, pool)
+}
+
+fn passes(client: &Client, count: u32) -> u64 {
+    (0..count).map(|_| client.recompress(|| true)).sum()
+}
+
+#[test]
+fn a_page_that_nobody_loads_for_three_passes_gets_smaller() {
+    let (client, pool) = filled(persistent);
+    let before = client.statistics();
+    assert_eq!(passes(&client, 3), 0);
+    assert_eq!(client.recompress(|| true), u64::from(PAGES));
+    let after = client.statistics();
+    assert_eq!((after.zstd_pages, after.page_lz_pages), (u64::from(PAGES), 0));
+    assert_eq!(after.pages_recompressed, u64::from(PAGES));
+    assert!(after.persistent_bytes < before.persistent_bytes * 8 / 10, "{before:?} {after:?}");
+    client.reclaim(u64::MAX);
+    assert!(client.statistics().resident_bytes < before.resident_bytes * 9 / 10);
+    for index in 0..PAGES {
+        assert_eq!(get(&client, key(pool, index), false), Ok(text(u64::from(index))));
+    }
+    client.check_invariants();
+}
+
+#[test]
+fn a_load_makes_a_page_young_again() {
+    let (client, pool) = filled(persistent);
+    passes(&client, 3);
+    assert!(get(&client, key(pool, 7), false).is_ok());
+    assert_eq!(client.recompress(|| true), u64::from(PAGES) - 1);
+    assert_eq!(client.statistics().page_lz_pages, 1);
+}
+
+#[test]
+fn ephemeral_pages_are_left_alone() {
+    let (client, _) = filled(ephemeral);
+    assert_eq!(passes(&client, 8), 0);
+}
+
+#[test]
+fn a_page_that_does_not_get_smaller_is_tried_once() {
+    let client = client();
+    let pool = persistent(&client);
+    assert_eq!(put(&client, key(pool, 0), random(1)), Status::Ok);
+    assert_eq!(put(&client, key(pool, 1), text(1)), Status::Ok);
+    assert_eq!(put(&client, key(pool, 2), pointers(1)), Status::Ok);
+    passes(&client, 4);
+    assert_eq!(client.statistics().raw_pages, 1);
+    let tries = |client: &Client| {
+        let mut asked = 0;
+        client.recompress(|| {
+            asked += 1;
+            true
+        });
+        asked
+    };
+    // Once for the leaf, and once more for each page tried.
+    assert_eq!(tries(&client), 1);
+    assert_eq!(put(&client, key(pool, 1), text(2)), Status::Ok);
+    passes(&client, 3);
+    assert_eq!(tries(&client), 2);
+    client.check_invariants();
+}
+
+#[test]
+fn it_stops_when_told_and_goes_on_where_it_was() {
+    let (client, pool) = filled(persistent);
+    passes(&client, 3);
+    let mut left = 10;
+    let stopped = client.recompress(|| {
+        left -= 1;
+        left > 0
+    });
+    assert_eq!(stopped, 9);
+    client.check_invariants();
+    passes(&client, 2);
+    assert_eq!(client.statistics().zstd_pages, u64::from(PAGES));
+    assert_eq!(get(&client, key(pool, 3), true), Ok(text(3)));
+    client.check_invariants();
+}
+
+#[test]
+fn pages_move_out_of_slabs_that_are_nearly_empty() {
+    let (client, pool) = filled(persistent);
+    // One page in eight is left, all over the slabs.
+    for index in (0..PAGES).filter(|index| index % 8 != 0) {
+        assert_eq!(client.flush_range(pool, super::OBJECT, index, 1), Status::Ok);
+    }
+    client.reclaim(u64::MAX);
+    let before = client.statistics();
+    assert_eq!(client.recompress(|| true), 0);
+    let after = client.statistics();
+    assert!(after.pages_moved > 0 && after.resident_bytes < before.resident_bytes / 2, "{before:?} {after:?}");
+    for index in (0..PAGES).step_by(8) {
+        assert_eq!(get(&client, key(pool, index), false), Ok(text(u64::from(index))));
+    }
+    client.check_invariants();
+}
+
+#[test]
+fn at_the_limit_it_does_what_there_is_room_for() {
+    let (client, pool) = filled(persistent);
+    client.set_limit(client.statistics().resident_bytes);
+    passes(&client, 8);
+    assert!(client.statistics().resident_bytes <= client.statistics().limit_bytes);
+    for index in 0..PAGES {
+        assert_eq!(get(&client, key(pool, index), false), Ok(text(u64::from(index))));
+    }
+    client.check_invariants();
+}

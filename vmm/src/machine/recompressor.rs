@@ -1,0 +1,90 @@
+//! The thread that makes cold pages smaller, when no vCPU wants the CPU.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tmem::Client;
+
+/// Passes after which a page that was not loaded is cold; see [`Client::recompress`].
+const PASSES: u32 = 3;
+
+/// A running thread. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Recompressor {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Recompressor {
+    /// Starts the thread for `client`; a page that was not loaded for `after` or up to a third longer is cold.
+    pub(super) fn start(client: Arc<Client>, after: Duration) -> io::Result<Self> {
+        let over = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&over);
+        let go_on = move || !ended.load(Ordering::Relaxed);
+        let interval = after / PASSES;
+        let thread = thread::Builder::new().name("recompress".into()).spawn(move || {
+            give_way();
+            while go_on() {
+                // Woken by the drop; woken for nothing, a page gets cold a little sooner.
+                thread::park_timeout(interval);
+                if go_on() {
+                    client.recompress(&go_on);
+                }
+            }
+        })?;
+        Ok(Self { over, thread: Some(thread) })
+    }
+}
+
+impl Drop for Recompressor {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It panics only where the store does.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Runs the calling thread only where nobody else wants its CPU.
+fn give_way() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the call reads the structure, which lives, and concerns this thread alone.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+    if result != 0 {
+        // Then it competes like any other thread; it may well be forbidden by a sandbox around us.
+        tracing::warn!(error = %io::Error::last_os_error(), "the recompressor does not give way to vCPUs");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{Pages, allocate};
+    use std::time::Instant;
+    use tmem::{ClientConfig, Key, ObjectId, PoolKind, Status};
+    use vm_memory::{Bytes, GuestAddress};
+
+    #[test]
+    fn cold_pages_get_smaller_by_themselves_and_the_thread_ends_with_its_owner() {
+        let ram = allocate(1 << 20).unwrap();
+        let client = Arc::new(Client::new(ClientConfig::new(1 << 30, [0; 2])).unwrap());
+        let pool = client.pool_new(PoolKind::Persistent).unwrap();
+        let text: Vec<u8> = (0..4096_u32).flat_map(|n| (n % 97 * n).to_string().into_bytes()).take(4096).collect();
+        ram.write_slice(&text, GuestAddress(0)).unwrap();
+        assert_eq!(client.put(Key { pool, object: ObjectId([0; 3]), index: 0 }, 0, &Pages(&ram)), Status::Ok);
+
+        let recompressor = Recompressor::start(Arc::clone(&client), Duration::from_millis(30)).unwrap();
+        let started = Instant::now();
+        while client.statistics().zstd_pages == 0 && started.elapsed() < Duration::from_secs(60) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(client.statistics().zstd_pages, 1);
+        drop(recompressor);
+        assert_eq!(Arc::strong_count(&client), 1);
+    }
+}
