@@ -1,6 +1,7 @@
 //! What the counters of the kernel, the driver and the host must agree on, without tolerance.
 
 use crate::guest::Counters;
+use crate::host::{Host, Spec};
 use anyhow::{Result, anyhow, ensure};
 use protocol::VmReport;
 
@@ -65,6 +66,16 @@ pub(super) fn swap_device_is_exact(guest: &Counters, headers: Headers) -> Result
     let gets = guest.driver("gets_hit")? + guest.driver("backing_reads")?;
     ensure!(gets == guest.pswpin + headers.reads, "{gets} gets, pswpin {} + {headers:?}", guest.pswpin);
     Ok(())
+}
+
+/// The host half for a guest half that swaps on the device, says `ran` with its counters, and waits.
+pub(super) fn run_exactly(host: &mut Host, spec: &Spec) -> Result<()> {
+    let mut vm = host.start(spec)?;
+    let counters: Counters = serde_json::from_value(vm.expect("ran")?)?;
+    both_sides_agree(&counters, &vm.show()?)?;
+    swap_device_is_exact(&counters, Headers { writes: 1, reads: 1 })?;
+    vm.go()?;
+    vm.finish()
 }
 
 /// Entries a call, for a note.

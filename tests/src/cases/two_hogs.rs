@@ -1,6 +1,6 @@
 //! Two processes on two vCPUs swap at once.
 
-use super::exactness::{Headers, both_sides_agree, swap_device_is_exact};
+use super::exactness::run_exactly;
 use crate::case::{Case, Runs};
 use crate::guest::{Counters, Guest};
 use crate::host::{Host, Spec};
@@ -11,12 +11,7 @@ pub(super) const CASE: Case =
     Case { name: "two-hogs", shows: "two vCPUs with a hog each", runs: Runs::ON_6_1, host, guest };
 
 fn host(host: &mut Host) -> Result<()> {
-    let mut vm = host.start(&Spec { memory_mib: 144, vcpus: 2, ..Spec::default() })?;
-    let counters: Counters = serde_json::from_value(vm.expect("ran")?)?;
-    both_sides_agree(&counters, &vm.show()?)?;
-    swap_device_is_exact(&counters, Headers { writes: 1, reads: 1 })?;
-    vm.go()?;
-    vm.finish()
+    run_exactly(host, &Spec { memory_mib: 144, vcpus: 2, ..Spec::default() })
 }
 
 fn guest(guest: &mut Guest) -> Result<()> {
