@@ -58,7 +58,9 @@ static bool tmem_begin_write(struct tmem_swapdev *dev, struct bio *bio,
 
 	switch (tmem_slot_begin_write(&dev->slots, slot)) {
 	case TMEM_WRITE_PUT:
-		if (!backs_off)
+		/* Looked at again: another write of the slot may have ended. */
+		if (!backs_off ||
+		    tmem_slot_state(&dev->slots, slot) != TMEM_SLOT_EMPTY)
 			return true;
 		tmem_count(TMEM_PUTS_BACKED_OFF);
 		tmem_slot_end_write(&dev->slots, slot, TMEM_SLOT_EMPTY);

@@ -74,7 +74,7 @@ pub enum StoreError {
         limit_bytes: u64,
     },
     /// The arena's size is not one the store can address.
-    #[error("cannot address an arena of {arena_bytes} bytes: at least 64 KiB, at most 1 TiB")]
+    #[error("cannot address an arena of {arena_bytes} bytes: at least 32 KiB, at most 1 TiB")]
     ArenaSize {
         /// The size asked for.
         arena_bytes: u64,

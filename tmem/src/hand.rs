@@ -47,6 +47,11 @@ impl Hand {
         self.leaves.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Number of places, stale ones included: as often [`next`](Self::next) comes by all leaves.
+    pub(crate) fn places(&self) -> usize {
+        self.places.lock().len()
+    }
+
     /// Number of leaves entered and not removed.
     pub(crate) fn leaves(&self) -> usize {
         self.leaves.load(Ordering::Relaxed)

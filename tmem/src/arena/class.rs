@@ -1,13 +1,14 @@
 //! Size classes: into how many slots a slab is cut.
 //!
 //! A class is named by that number, so that a slab has next to no waste at its end: a slot is a slab divided by the
-//! number of slots, rounded down to the unit of places. Near a page the classes are a sixteenth apart, at half a page
-//! a thirty-second, and below a kilobyte one unit.
+//! number of slots, rounded down to the unit of places. Near a page the classes are an eighth apart, at half a page a
+//! sixteenth, and below 700 bytes one unit.
 
 use crate::key::PAGE_SIZE;
 
-/// Bytes of a slab.
-pub(crate) const SLAB_BYTES: usize = 64 << 10;
+/// Bytes of a slab. Larger ones fit their slots better, smaller ones leave less empty in each class: measured on 60 MB of
+/// pages, all of them recompressed, 64, 32 and 16 KiB take 1184, 1067 and 1052 bytes a page; fresh, 1426, 1446 and 1481.
+pub(crate) const SLAB_BYTES: usize = 32 << 10;
 /// Places are counted in units of this many bytes.
 pub(crate) const UNIT_BYTES: usize = 16;
 /// Units of a page, and so the most classes there can be.
@@ -72,7 +73,7 @@ mod tests {
     fn rounding_costs_little() {
         let given: usize = (1024..=PAGE_SIZE).map(|len| slot_bytes(class_of(len))).sum();
         let asked: usize = (1024..=PAGE_SIZE).sum();
-        assert!((given - asked) * 100 < asked * 3, "{given} bytes for {asked}");
+        assert!((given - asked) * 100 < asked * 5, "{given} bytes for {asked}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::slab::Blank;
 
 /// Empty slabs that stay resident for the next put: 4 MiB.
-const IDLE_SLABS: usize = 64;
+const IDLE_SLABS: usize = 128;
 
 /// Slabs between owners: idle ones, still resident and charged, and blank ones, which cost nothing.
 #[derive(Debug)]

@@ -137,17 +137,14 @@ impl Class {
         Some(Blank { number, resident_pages: slab.resident_pages })
     }
 
-    /// The highest of those slabs, from the lowest on, into which everything fits that is in slabs with a free slot; those
-    /// behind it could be emptied. `u32::MAX` where none can.
-    pub(super) fn last_kept(&self) -> u32 {
+    /// Numbers, ascending, of the slabs with a free slot whose slots all fit into the others of them. Those others are the
+    /// ones that [`take`](Self::take) takes from first.
+    pub(super) fn surplus(&self) -> Vec<u32> {
         let taken: usize = self.open.values().map(|slab| usize::from(slab.taken)).sum();
-        let wanted = taken.div_ceil(usize::from(self.slots()));
-        if wanted >= self.open.len() {
-            return u32::MAX;
-        }
-        let mut numbers: Vec<u32> = self.open.keys().map(|(_, number)| *number).collect();
+        let kept = taken.div_ceil(usize::from(self.slots()));
+        let mut numbers: Vec<u32> = self.open.keys().skip(kept).map(|(_, number)| *number).collect();
         numbers.sort_unstable();
-        wanted.checked_sub(1).and_then(|at| numbers.get(at).copied()).unwrap_or(u32::MAX)
+        numbers
     }
 
     /// Slots taken, and resident pages.

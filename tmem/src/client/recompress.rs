@@ -33,6 +33,15 @@ struct Job {
     task: Task,
 }
 
+/// One pass over all pages, as far as it came.
+struct Pass<G> {
+    go_on: G,
+    evacuation: Evacuation,
+    /// Whether there was room for what was recompressed so far. Where there is none, the work would be for nothing.
+    room: bool,
+    smaller: u64,
+}
+
 /// A second copy of a page.
 enum Copy {
     Made(Tier, Slot),
@@ -48,40 +57,34 @@ impl Client {
     /// Returns how many pages are smaller now.
     ///
     /// Meant for a thread of its own of the lowest priority, at long intervals: a page is cold after three of them.
-    pub fn recompress(&self, mut go_on: impl FnMut() -> bool) -> u64 {
+    pub fn recompress(&self, go_on: impl FnMut() -> bool) -> u64 {
         let hand = self.hand(KIND);
-        let evacuation = self.arena.evacuation(KIND);
-        let mut smaller = 0;
-        for _ in 0..hand.leaves() {
+        let mut pass = Pass { go_on, evacuation: self.arena.evacuation(KIND), room: true, smaller: 0 };
+        for _ in 0..hand.places() {
             let Some(place) = hand.next() else { break };
             let (Some(object), Some(leaf)) = (place.object.upgrade(), place.leaf.upgrade()) else { continue };
-            let passed = self.pass_leaf(&object, &leaf, &evacuation, &mut smaller, &mut go_on);
+            let passed = self.pass_leaf(&object, &leaf, &mut pass);
             hand.requeue(place);
             if !passed {
                 break;
             }
         }
         self.arena.release_idle(&self.quota);
-        smaller
+        pass.smaller
     }
 
     /// Passes the pages of one leaf. Returns `false` where it was told to stop.
-    fn pass_leaf(
-        &self,
-        object: &Object,
-        leaf: &Leaf,
-        evacuation: &Evacuation,
-        smaller: &mut u64,
-        go_on: &mut impl FnMut() -> bool,
-    ) -> bool {
+    fn pass_leaf(&self, object: &Object, leaf: &Leaf, pass: &mut Pass<impl FnMut() -> bool>) -> bool {
         let mut from = 0;
-        while go_on() {
-            let Some(job) = next_job(leaf, from, evacuation) else { return true };
+        while (pass.go_on)() {
+            let Some(job) = pass.next_job(leaf, from) else { return true };
             from = job.place + 1;
-            let done = self.carry_out(object, leaf, &job);
+            let copy = self.copy(&job, &pass.evacuation);
+            pass.room &= job.task == Task::Move || !matches!(copy, Copy::NoRoom);
+            let done = self.publish(object, leaf, &job, &copy);
             match job.task {
                 Task::Recompress if done => {
-                    *smaller += 1;
+                    pass.smaller += 1;
                     self.counters.count(Counter::PagesRecompressed);
                 }
                 Task::Move if done => self.counters.count(Counter::PagesMoved),
@@ -91,18 +94,17 @@ impl Client {
         false
     }
 
-    /// Makes a second copy of a pinned page as the task says, and puts it in the place of the first. Returns whether it
-    /// did: not where the page was replaced, removed or cut off meanwhile, or where there is no room or no use.
-    fn carry_out(&self, object: &Object, leaf: &Leaf, job: &Job) -> bool {
+    /// Puts the second copy of a pinned page in the place of the first. Returns whether it did: not where there is none,
+    /// or where the page was replaced, removed or cut off meanwhile.
+    fn publish(&self, object: &Object, leaf: &Leaf, job: &Job, copy: &Copy) -> bool {
         let old = Contents::Stored(job.tier, job.slot);
-        let copy = self.copy(job);
         let tree = object.tree().read();
         let mut state = leaf.lock();
         let unpinned = state.unpin(job.place, old);
         let is_there = unpinned == Unpinned::Present && tree.attached && state.attached;
         let mut replaced = None;
         let mut done = false;
-        match copy {
+        match *copy {
             Copy::Made(tier, slot) if is_there => {
                 let before = state.get(job.place);
                 let contents = Contents::Stored(tier, slot);
@@ -125,15 +127,23 @@ impl Client {
         done
     }
 
-    fn copy(&self, job: &Job) -> Copy {
-        // SAFETY: the slot is pinned, and stays so until `carry_out` has the copy.
+    /// Makes a second copy as the task says.
+    fn copy(&self, job: &Job, evacuation: &Evacuation) -> Copy {
+        // SAFETY: the slot is pinned, and stays so until `publish` has the copy.
         let stored = unsafe { self.arena.bytes(job.slot) };
         let store = |tier: Tier, bytes: &[u8]| match self.arena.store(KIND, bytes, &self.quota) {
             Ok(slot) => Copy::Made(tier, slot),
             Err(_) => Copy::NoRoom,
         };
         match job.task {
-            Task::Move => store(job.tier, stored),
+            Task::Move => match store(job.tier, stored) {
+                // The room that there was is gone: moving to where others move away from empties nothing.
+                Copy::Made(tier, slot) if evacuation.includes(slot) => {
+                    self.free(KIND, Contents::Stored(tier, slot));
+                    Copy::NoRoom
+                }
+                copy => copy,
+            },
             Task::Recompress => with_scratch(|scratch| match scratch.repack(job.tier, stored) {
                 Ok(Packed::Stored(Tier::Zstd, bytes)) if bytes.len() <= stored.len() - stored.len() / 8 => {
                     store(Tier::Zstd, bytes)
@@ -145,29 +155,31 @@ impl Client {
     }
 }
 
-/// Makes the pages from `from` on one older until there is one to work on, and pins that.
-fn next_job(leaf: &Leaf, from: u16, evacuation: &Evacuation) -> Option<Job> {
-    let mut state = leaf.lock();
-    let mut next = state.next(from);
-    while let Some((place, entry)) = next {
-        let is_cold = entry.age() == COLD;
-        if !is_cold {
-            state.set_age(place, entry.age() + 1);
-        }
-        if let Some(Contents::Stored(tier, slot)) = entry.contents() {
-            let compresses = is_cold && !entry.is_settled() && matches!(tier, Tier::Raw | Tier::Lz4 | Tier::PageLz);
-            let task = match () {
-                () if compresses => Some(Task::Recompress),
-                () if evacuation.includes(slot) => Some(Task::Move),
-                () => None,
-            };
-            if let Some(task) = task
-                && state.pin(place)
-            {
-                return Some(Job { place, tier, slot, task });
+impl<G> Pass<G> {
+    /// Makes the pages from `from` on one older until there is one to work on, and pins that.
+    fn next_job(&self, leaf: &Leaf, from: u16) -> Option<Job> {
+        let mut state = leaf.lock();
+        let mut next = state.next(from);
+        while let Some((place, entry)) = next {
+            let is_cold = entry.age() == COLD;
+            if !is_cold {
+                state.set_age(place, entry.age() + 1);
             }
+            if let Some(Contents::Stored(tier, slot)) = entry.contents() {
+                let compresses = is_cold && !entry.is_settled() && matches!(tier, Tier::Raw | Tier::Lz4 | Tier::PageLz);
+                let task = match () {
+                    () if compresses && self.room => Some(Task::Recompress),
+                    () if self.evacuation.includes(slot) => Some(Task::Move),
+                    () => None,
+                };
+                if let Some(task) = task
+                    && state.pin(place)
+                {
+                    return Some(Job { place, tier, slot, task });
+                }
+            }
+            next = state.next(place + 1);
         }
-        next = state.next(place + 1);
+        None
     }
-    None
 }

@@ -1,15 +1,22 @@
-//! The thread that makes cold pages smaller, when no vCPU wants the CPU.
+//! The thread that makes cold pages smaller, a little at a time.
+//!
+//! It takes at most a tenth of a CPU. It is not of the lowest priority: it holds locks of the store for a moment now and
+//! then, and a vCPU that waits for one must not wait until nobody else wants the CPU.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tmem::Client;
 
 /// Passes after which a page that was not loaded is cold; see [`Client::recompress`].
 const PASSES: u32 = 3;
+/// How long it works at a stretch.
+const WORK: Duration = Duration::from_millis(1);
+/// How long it rests after that, as a multiple of what the work took.
+const REST: u32 = 10;
 
 /// A running thread. Dropping it ends it.
 #[derive(Debug)]
@@ -23,16 +30,22 @@ impl Recompressor {
     pub(super) fn start(client: Arc<Client>, after: Duration) -> io::Result<Self> {
         let over = Arc::new(AtomicBool::new(false));
         let ended = Arc::clone(&over);
-        let go_on = move || !ended.load(Ordering::Relaxed);
+        let is_over = move || ended.load(Ordering::Relaxed);
         let interval = after / PASSES;
         let thread = thread::Builder::new().name("recompress".into()).spawn(move || {
             give_way();
-            while go_on() {
+            while !is_over() {
                 // Woken by the drop; woken for nothing, a page gets cold a little sooner.
                 thread::park_timeout(interval);
-                if go_on() {
-                    client.recompress(&go_on);
-                }
+                let mut began = Instant::now();
+                client.recompress(|| {
+                    let worked = began.elapsed();
+                    if worked >= WORK && !is_over() {
+                        thread::park_timeout(worked * REST);
+                        began = Instant::now();
+                    }
+                    !is_over()
+                });
             }
         })?;
         Ok(Self { over, thread: Some(thread) })
@@ -50,14 +63,14 @@ impl Drop for Recompressor {
     }
 }
 
-/// Runs the calling thread only where nobody else wants its CPU.
+/// Tells the scheduler that the calling thread is in no hurry: it does not preempt a vCPU when it wakes.
 fn give_way() {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: the call reads the structure, which lives, and concerns this thread alone.
-    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
     if result != 0 {
-        // Then it competes like any other thread; it may well be forbidden by a sandbox around us.
-        tracing::warn!(error = %io::Error::last_os_error(), "the recompressor does not give way to vCPUs");
+        // It may be forbidden by a sandbox around us, and is a courtesy only.
+        tracing::debug!(error = %io::Error::last_os_error(), "the recompressor is scheduled like any other thread");
     }
 }
 
