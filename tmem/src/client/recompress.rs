@@ -56,7 +56,8 @@ impl Client {
     /// by it goes back to the host. Asks `go_on` before each page that it works on, and ends early where that is false.
     /// Returns how many pages are smaller now.
     ///
-    /// Meant for a thread of its own of the lowest priority, at long intervals: a page is cold after three of them.
+    /// Meant for a thread of its own, at long intervals: a page is cold after three of them. `go_on` may sleep, to rest
+    /// between pages; no lock is held then.
     pub fn recompress(&self, go_on: impl FnMut() -> bool) -> u64 {
         let hand = self.hand(KIND);
         let mut pass = Pass { go_on, evacuation: self.arena.evacuation(KIND), room: true, smaller: 0 };
