@@ -1,11 +1,11 @@
 //! `swapoff` while a process uses pages that are in the store: every page comes back, the header stays.
 
-use super::exactness::host_counter;
+use super::exactness::{Headers, both_sides_agree, host_counter, swap_device_is_exact};
 use crate::case::{Case, Runs};
 use crate::guest::{Counters, Guest};
 use crate::host::{Host, Spec};
 use anyhow::{Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(super) const CASE: Case = Case {
     name: "swapoff",
@@ -21,8 +21,11 @@ fn host(host: &mut Host) -> Result<()> {
     let held = host_counter(&vm.show()?, "store", "persistent_pages")?;
     ensure!(held > 1_000, "only {held} pages are in the store: the case shows nothing");
     vm.go()?;
-    vm.expect("off")?;
-    let left = host_counter(&vm.show()?, "store", "persistent_pages")?;
+    let counters: Counters = serde_json::from_value(vm.expect("off")?)?;
+    let report = vm.show()?;
+    both_sides_agree(&counters, &report)?;
+    swap_device_is_exact(&counters, Headers { writes: 1, reads: 1 })?;
+    let left = host_counter(&report, "store", "persistent_pages")?;
     ensure!(left == 1, "{left} pages are left after swapoff, the header is one");
     vm.go()?;
     vm.finish()
@@ -39,8 +42,7 @@ fn guest(guest: &mut Guest) -> Result<()> {
     user.go()?;
     swap.off()?;
     // The last frees are sent a moment later.
-    Counters::settled()?;
-    guest.sync("off", &Value::Null)?;
+    guest.sync("off", &json!(Counters::settled()?))?;
     user.finish()?;
     let again = guest.swap_on_again("/dev/tmem0")?;
     guest.load(&["--size", &guest.percent_of_memory(130)?, "--passes", "0"])?;
