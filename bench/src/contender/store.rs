@@ -36,13 +36,13 @@ impl Store {
 }
 
 /// A guest whose memory is a page set: puts read it, gets write the sink.
-pub(crate) struct Memory<'a> {
+struct Memory<'a> {
     pages: &'a [Page],
     sink: RefCell<PageSet>,
 }
 
 impl<'a> Memory<'a> {
-    pub(crate) fn new(set: &'a PageSet) -> Self {
+    fn new(set: &'a PageSet) -> Self {
         Self { pages: set.pages(), sink: RefCell::new(set.sink()) }
     }
 
@@ -71,7 +71,7 @@ impl GuestPages for Memory<'_> {
 }
 
 /// The key of a swap area's page.
-pub(crate) fn key(pool: u32, index: u32) -> Key {
+fn key(pool: u32, index: u32) -> Key {
     Key { pool, object: ObjectId([0; 3]), index }
 }
 
