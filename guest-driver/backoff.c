@@ -6,7 +6,7 @@
 #include "backoff.h"
 #include "calls.h"
 
-/* More than one batch of a huge page's worth of neighbours could be chance. */
+/* Refusals of fewer pages could be those of one large folio. */
 #define TMEM_BACKOFF_AFTER 64
 /* Short for who waits for room, long for a loop that only burns time. */
 #define TMEM_BACKOFF_MS 20
