@@ -37,6 +37,9 @@ pub struct ClientConfig {
     pub eviction: EvictionChoice,
     /// A put that would be stored in more bytes than this is answered `POOR_RATIO`; [`PAGE_SIZE`] accepts every page.
     pub max_stored_bytes: usize,
+    /// Bytes of the staging buffer: puts are answered once the page is copied there, and whoever calls
+    /// [`Client::compress_staged`](crate::Client::compress_staged) has the work. 0 compresses within each put.
+    pub staging_bytes: usize,
     /// Address space reserved for page data. It costs nothing until used, and bounds what any limit can mean.
     pub arena_bytes: u64,
     /// Key of the hash over guest-chosen ids; take it from the system's random number generator.
@@ -56,6 +59,7 @@ impl ClientConfig {
             codec: CodecChoice::default(),
             eviction: EvictionChoice::default(),
             max_stored_bytes: PAGE_SIZE,
+            staging_bytes: 0,
             arena_bytes: Self::DEFAULT_ARENA_BYTES,
             hash_seed,
         }
@@ -79,11 +83,11 @@ pub enum StoreError {
         /// The size asked for.
         arena_bytes: u64,
     },
-    /// The system gave no address space for the arena.
-    #[error("cannot reserve {arena_bytes} bytes of address space")]
+    /// The system gave no address space for the arena or the staging buffer.
+    #[error("cannot reserve {bytes} bytes of address space")]
     Reserve {
         /// The size asked for.
-        arena_bytes: u64,
+        bytes: u64,
         /// What the system said.
         source: std::io::Error,
     },

@@ -7,6 +7,7 @@
 //! ```text
 //!  Client ── index      pool → object → leaf → 8-byte entry
 //!         ── codec      same-filled, raw, LZ4, Zstandard
+//!         ── staging    pages as they came, until a thread has compressed them
 //!         ── arena      size classes and slabs in one reserved range of addresses
 //!         ── quota      what is charged, limit, reservation
 //!         ── hand       the order in which leaves are looked at, to evict or to recompress
@@ -18,6 +19,7 @@
 //! [`Status`]; nothing that a guest says makes a method panic.
 
 mod arena;
+mod backing;
 mod client;
 mod codec;
 mod config;
@@ -29,6 +31,7 @@ mod index;
 mod key;
 mod lock;
 mod quota;
+mod staging;
 mod statistics;
 
 pub use client::{Client, POOLS_MAX};

@@ -78,6 +78,11 @@ impl Quota {
         self.reservation.load(Ordering::Relaxed).min(self.limit())
     }
 
+    /// Bytes up to the limit.
+    pub(crate) fn left(&self) -> u64 {
+        self.limit().saturating_sub(self.used())
+    }
+
     /// Bytes held beyond the limit, after it was lowered.
     pub(crate) fn excess(&self) -> u64 {
         self.used().saturating_sub(self.limit())

@@ -111,12 +111,18 @@ statistics! {
         pages_dropped_by_put / PagesDroppedByPut,
         /// Ephemeral pages evicted.
         pages_evicted / PagesEvicted,
+        /// Accepted puts whose page went into the staging buffer as it was.
+        puts_staged / PutsStaged,
+        /// Staged pages that were compressed later; the others were replaced, taken or flushed before.
+        pages_unstaged / PagesUnstaged,
         /// Cold pages that were compressed once more.
         pages_recompressed / PagesRecompressed,
         /// Pages that were moved to empty a slab.
         pages_moved / PagesMoved,
         /// Pages stored as one repeated word. Like all tiers: pages detached by a flush count until they are freed.
         same_filled_pages / SameFilledPages,
+        /// Pages in the staging buffer, not compressed yet.
+        staged_pages / StagedPages,
         /// Pages stored raw.
         raw_pages / RawPages,
         /// Pages stored compressed by LZ4.
@@ -127,6 +133,8 @@ statistics! {
         page_lz_pages / PageLzPages,
         /// Bytes of same-filled words that did not fit into the index.
         same_filled_bytes / SameFilledBytes,
+        /// Bytes of pages in the staging buffer.
+        staged_bytes / StagedBytes,
         /// Bytes of pages stored raw, before the arena's rounding.
         raw_bytes / RawBytes,
         /// Bytes of pages compressed by LZ4, before the arena's rounding.

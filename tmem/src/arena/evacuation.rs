@@ -1,6 +1,7 @@
 //! Which slabs are to be emptied: those whose slots have room in others of their class.
 
-use super::{Arena, Backing, Slot, class_of};
+use super::{Arena, Slot, class_of};
+use crate::backing::Backing;
 use crate::key::PoolKind;
 
 /// The slabs to empty, by class. Made once, and soon out of date: it says what is worth moving, not what may be moved.

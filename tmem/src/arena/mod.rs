@@ -13,7 +13,6 @@
 //!
 //! Lock order: a class, then the pool of slabs.
 
-mod backing;
 mod class;
 mod evacuation;
 mod reserve;
@@ -21,12 +20,11 @@ mod slab;
 #[cfg(test)]
 mod tests;
 
+use crate::backing::{Backing, Mapping};
 use crate::key::{PAGE_SIZE, PoolKind};
 use crate::lock::Lock;
 use crate::quota::Quota;
 
-use backing::Backing;
-pub(crate) use backing::Mapping;
 use class::{CLASSES, SLAB_BYTES, UNIT_BYTES, class_of, slot_bytes};
 pub(crate) use evacuation::Evacuation;
 use reserve::Reserve;

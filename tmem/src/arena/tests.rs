@@ -1,7 +1,7 @@
 //! The arena over heap memory.
 
-use super::backing::Heap;
 use super::*;
+use crate::backing::Heap;
 
 const LIMIT: u64 = 1 << 30;
 

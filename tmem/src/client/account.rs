@@ -24,13 +24,16 @@ fn bytes_of(kind: PoolKind) -> Counter {
 }
 
 /// The gauges of pages and bytes.
-fn gauges_of(tier: Tier) -> (Counter, Counter) {
-    match tier {
-        Tier::SameFilled => (Counter::SameFilledPages, Counter::SameFilledBytes),
-        Tier::Raw => (Counter::RawPages, Counter::RawBytes),
-        Tier::Lz4 => (Counter::Lz4Pages, Counter::Lz4Bytes),
-        Tier::Zstd => (Counter::ZstdPages, Counter::ZstdBytes),
-        Tier::PageLz => (Counter::PageLzPages, Counter::PageLzBytes),
+fn gauges_of(contents: Contents) -> (Counter, Counter) {
+    match contents {
+        Contents::Staged(_) => (Counter::StagedPages, Counter::StagedBytes),
+        Contents::Fill(_) | Contents::Stored(Tier::SameFilled, _) => {
+            (Counter::SameFilledPages, Counter::SameFilledBytes)
+        }
+        Contents::Stored(Tier::Raw, _) => (Counter::RawPages, Counter::RawBytes),
+        Contents::Stored(Tier::Lz4, _) => (Counter::Lz4Pages, Counter::Lz4Bytes),
+        Contents::Stored(Tier::Zstd, _) => (Counter::ZstdPages, Counter::ZstdBytes),
+        Contents::Stored(Tier::PageLz, _) => (Counter::PageLzPages, Counter::PageLzBytes),
     }
 }
 
@@ -60,7 +63,7 @@ impl Client {
 
     /// Contents are in the index from now on.
     pub(super) fn count_contents(&self, kind: PoolKind, contents: Contents) {
-        let (pages, bytes) = gauges_of(contents.tier());
+        let (pages, bytes) = gauges_of(contents);
         let stored = contents.stored_bytes() as u64;
         self.counters.count(pages);
         self.counters.add(bytes, stored);
@@ -69,7 +72,7 @@ impl Client {
 
     /// Frees contents that left the index, and that no reader holds.
     pub(super) fn release(&self, kind: PoolKind, contents: Contents) {
-        let (pages, bytes) = gauges_of(contents.tier());
+        let (pages, bytes) = gauges_of(contents);
         let stored = contents.stored_bytes() as u64;
         self.counters.subtract(pages, 1);
         self.counters.subtract(bytes, stored);
@@ -77,12 +80,14 @@ impl Client {
         self.free(kind, contents);
     }
 
-    /// Frees the slot of contents that nobody can reach.
+    /// Frees the place of contents that nobody can reach: whoever calls took them out of their entry (or never entered
+    /// them) and found no reader.
     pub(super) fn free(&self, kind: PoolKind, contents: Contents) {
-        if let Contents::Stored(_, slot) = contents {
-            // SAFETY: the arena made the slot for this kind of pool. Whoever calls took the contents out of their entry
-            // (or never entered them) and found no reader, so this is the only trace of the slot.
-            unsafe { self.arena.free(kind, slot, &self.quota) };
+        match contents {
+            Contents::Fill(_) => {}
+            Contents::Staged(page) => self.staging.give(page),
+            // SAFETY: the arena made the slot for this kind of pool, and the caller has its only trace.
+            Contents::Stored(_, slot) => unsafe { self.arena.free(kind, slot, &self.quota) },
         }
     }
 

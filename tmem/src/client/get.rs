@@ -11,6 +11,7 @@ use crate::key::{Key, PoolKind};
 use crate::statistics::Counter;
 
 use super::Client;
+use super::staged::LOADED_WHILE_STAGED;
 
 /// A page that was found. If it has a slot, that is pinned.
 struct Found {
@@ -91,18 +92,21 @@ impl Client {
             let mut state = leaf.lock();
             let entry = state.get(place);
             let contents = entry.contents()?;
-            if matches!(contents, Contents::Stored(..)) && !state.pin(place) {
+            if contents.is_outside() && !state.pin(place) {
                 // As many readers as can be counted: any of them makes way.
                 drop(state);
                 drop(tree);
                 std::thread::yield_now();
                 continue;
             }
-            match pool.kind() {
-                PoolKind::Ephemeral => state.set_age(place, self.policy.hit(entry.age())),
+            let age = match (pool.kind(), contents) {
+                (PoolKind::Ephemeral, _) => self.policy.hit(entry.age()),
+                (PoolKind::Persistent, Contents::Staged(_)) => LOADED_WHILE_STAGED,
                 // Young again, for the hand that recompresses.
-                PoolKind::Persistent if entry.age() > 0 => state.set_age(place, 0),
-                PoolKind::Persistent => {}
+                (PoolKind::Persistent, _) => 0,
+            };
+            if age != entry.age() {
+                state.set_age(place, age);
             }
             drop(state);
             let leaf = Arc::clone(leaf);
@@ -121,6 +125,8 @@ impl Client {
     ) -> Result<(), CopyFault> {
         let page = match contents {
             Contents::Fill(word) => scratch.unpack_fill(word),
+            // SAFETY: the page is pinned, so it is not given back before `let_go`.
+            Contents::Staged(page) => unsafe { self.staging.page(page) },
             Contents::Stored(tier, slot) => {
                 // SAFETY: the slot is pinned, so it is not freed before `let_go`.
                 let stored = unsafe { self.arena.bytes(slot) };
@@ -132,7 +138,7 @@ impl Client {
 
     /// Unpins a page.
     fn let_go(&self, pool: &Pool, found: &Found) {
-        if matches!(found.contents, Contents::Stored(..)) {
+        if found.contents.is_outside() {
             let unpinned = found.leaf.lock().unpin(found.place, found.contents);
             self.release_orphan(pool.kind(), unpinned);
         }
@@ -145,7 +151,7 @@ impl Client {
         let tree = object.tree().read();
         let mut state = leaf.lock();
         let unpinned = match contents {
-            Contents::Stored(..) => state.unpin(*place, *contents),
+            Contents::Staged(_) | Contents::Stored(..) => state.unpin(*place, *contents),
             // A word is its own copy: an equal one put meanwhile is the same page.
             Contents::Fill(_) if state.get(*place).contents() == Some(*contents) => Unpinned::Present,
             Contents::Fill(_) => Unpinned::Replaced(None),

@@ -12,6 +12,7 @@ use super::account::LEAF_BYTES;
 struct Sums {
     pages: [u64; 2],
     slots: usize,
+    staged: usize,
     stored_bytes: u64,
     metadata_bytes: usize,
     objects: u64,
@@ -32,20 +33,24 @@ impl Client {
         }
         let statistics = self.statistics();
         let holdings = self.arena.holdings();
+        let staging = self.staging.holdings();
         assert_eq!([statistics.persistent_pages, statistics.ephemeral_pages], sums.pages, "pages by kind");
         assert_eq!(statistics.detached_pages, 0, "all flushed pages are free");
         assert_eq!(statistics.objects, sums.objects, "objects");
         assert_eq!(self.hands.each_ref().map(Hand::leaves), sums.leaves, "leaves that the hands know");
         assert_eq!(holdings.slots, sums.slots, "every slot has one entry");
+        assert_eq!(staging.pages, sums.staged, "every staging page has one entry");
         assert_eq!(statistics.metadata_bytes, sums.metadata_bytes as u64, "metadata");
-        assert_eq!(statistics.resident_bytes, (holdings.resident_bytes + sums.metadata_bytes) as u64, "account");
+        let resident_bytes = holdings.resident_bytes + staging.resident_bytes;
+        assert_eq!(statistics.resident_bytes, (resident_bytes + sums.metadata_bytes) as u64, "account");
         assert_eq!(statistics.persistent_bytes + statistics.ephemeral_bytes, sums.stored_bytes, "bytes by kind");
-        assert!(sums.stored_bytes <= holdings.resident_bytes as u64, "what is stored is resident");
+        assert!(sums.stored_bytes <= resident_bytes as u64, "what is stored is resident");
         let s = statistics;
-        let bytes_by_tier = s.same_filled_bytes + s.raw_bytes + s.lz4_bytes + s.zstd_bytes + s.page_lz_bytes;
+        let bytes_by_tier =
+            s.same_filled_bytes + s.staged_bytes + s.raw_bytes + s.lz4_bytes + s.zstd_bytes + s.page_lz_bytes;
         assert_eq!(bytes_by_tier, sums.stored_bytes, "bytes by tier");
         assert_eq!(s.raw_bytes, s.raw_pages * PAGE_SIZE as u64, "raw pages are whole");
-        let by_tier = s.same_filled_pages + s.raw_pages + s.lz4_pages + s.zstd_pages + s.page_lz_pages;
+        let by_tier = s.same_filled_pages + s.staged_pages + s.raw_pages + s.lz4_pages + s.zstd_pages + s.page_lz_pages;
         assert_eq!(by_tier, sums.pages.iter().sum(), "pages by tier");
         let flushed = s.pages_flushed_by_range + s.pages_flushed_by_object + s.pages_flushed_by_pool;
         let gone = s.puts_duplicate + s.gets_exclusive + flushed + s.pages_dropped_by_put + s.pages_evicted;
@@ -82,8 +87,9 @@ impl Client {
         while let Some((place, entry)) = next {
             pages += 1;
             assert_eq!(entry.pins(), 0, "no reader is left");
-            if let Some(contents @ Contents::Stored(..)) = entry.contents() {
-                sums.slots += 1;
+            if let Some(contents) = entry.contents() {
+                sums.slots += usize::from(matches!(contents, Contents::Stored(..)));
+                sums.staged += usize::from(matches!(contents, Contents::Staged(_)));
                 sums.stored_bytes += contents.stored_bytes() as u64;
             }
             next = state.next(place + 1);

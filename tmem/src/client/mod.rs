@@ -6,7 +6,9 @@ mod get;
 mod invariants;
 mod put;
 mod recompress;
+mod replace;
 mod room;
+mod staged;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,15 +17,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hypercall_abi::{POOL_ID_MAX, Status};
 
-use crate::arena::{ARENA_BYTES_MAX, ARENA_BYTES_MIN, Arena, Mapping};
+use crate::arena::{ARENA_BYTES_MAX, ARENA_BYTES_MIN, Arena};
+use crate::backing::Mapping;
 use crate::config::{ClientConfig, StoreError};
 use crate::detached::{Detached, DetachedQueue};
 use crate::eviction::{Policy, policy};
 use crate::hand::Hand;
 use crate::index::{HashKey, Pool};
-use crate::key::PoolKind;
+use crate::key::{PAGE_SIZE, PoolKind};
 use crate::lock::SharedLock;
 use crate::quota::Quota;
+use crate::staging::Staging;
 use crate::statistics::{Counter, Counters, Statistics};
 
 /// Most pools that a client has at a time.
@@ -31,13 +35,14 @@ pub const POOLS_MAX: usize = 256;
 
 /// One VM seen by the store.
 ///
-/// Besides what is charged to it, a client costs some 30 KiB of its own and one set of buffers (100 KiB) for each thread
-/// that calls.
+/// Besides what is charged to it, a client costs some 30 KiB of its own, 64 bytes for each page of its staging buffer that
+/// was ever used, and one set of buffers (100 KiB) for each thread that calls.
 pub struct Client {
     config: ClientConfig,
     policy: &'static dyn Policy,
     pools: SharedLock<Pools>,
     arena: Arena,
+    staging: Staging<Mapping>,
     quota: Quota,
     counters: Counters,
     hands: [Hand; 2],
@@ -67,11 +72,13 @@ impl Client {
         if !(ARENA_BYTES_MIN..=ARENA_BYTES_MAX).contains(&arena_bytes) {
             return Err(StoreError::ArenaSize { arena_bytes });
         }
-        let backing = Mapping::reserve(len).map_err(|source| StoreError::Reserve { arena_bytes, source })?;
+        let reserve = |len| Mapping::reserve(len).map_err(|source| StoreError::Reserve { bytes: len as u64, source });
+        let staging_bytes = config.staging_bytes;
         Ok(Self {
             policy: policy(config.eviction),
             pools: SharedLock::new(Pools { by_id: BTreeMap::new(), last_id: 0 }),
-            arena: Arena::new(backing),
+            arena: Arena::new(reserve(len)?),
+            staging: Staging::new(reserve(staging_bytes.max(PAGE_SIZE))?, staging_bytes),
             quota: Quota::new(limit_bytes, reservation_bytes),
             counters: Counters::new(),
             hands: Default::default(),
@@ -87,7 +94,7 @@ impl Client {
         let earlier = std::mem::take(&mut self.pools.write().by_id);
         earlier.into_values().for_each(|pool| self.close(pool));
         self.reclaim(u64::MAX);
-        self.arena.release_idle(&self.quota);
+        self.release_idle();
         self.counters.count(Counter::Hellos);
     }
 
@@ -140,6 +147,10 @@ impl Client {
     /// Nothing that was accepted into a persistent pool is lost. Below the present use, ephemeral pages go at once, and
     /// puts are answered `OVER_LIMIT` until the use is down.
     pub fn set_limit(&self, bytes: u64) {
+        if bytes < self.quota.used() {
+            // While there is still room for the copies.
+            self.compress_staged(u64::MAX, || true);
+        }
         self.quota.set_limit(bytes);
         if self.quota.excess() > 0 {
             self.reclaim(u64::MAX);

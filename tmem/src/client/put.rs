@@ -5,10 +5,10 @@ use std::sync::Arc;
 use hypercall_abi::Status;
 
 use crate::arena::NoRoom;
-use crate::codec::{Packed, Scratch, with_scratch};
+use crate::codec::{Packed, Scratch, in_entry, with_scratch};
 use crate::guest::GuestPages;
 use crate::index::{Contents, Entry, Leaf, Object, Pool};
-use crate::key::Key;
+use crate::key::{Key, PAGE_SIZE, PoolKind};
 use crate::statistics::Counter;
 
 use super::Client;
@@ -62,6 +62,11 @@ impl Client {
         if !self.is_within_limit() {
             return Status::OverLimit;
         }
+        if self.stages()
+            && let Some(page) = self.staging.take(key, &self.quota)
+        {
+            return self.stage(pool, key, frame, memory, page);
+        }
         with_scratch(|scratch| {
             // The one read of the guest's page: whatever is decided is decided on this copy.
             if memory.read_page(frame, &mut scratch.page).is_err() {
@@ -71,6 +76,39 @@ impl Client {
         })
     }
 
+    /// Whether puts may be answered before the page is compressed: not where the answer depends on what it compresses to.
+    fn stages(&self) -> bool {
+        self.config.staging_bytes > 0 && self.config.max_stored_bytes >= PAGE_SIZE && !self.is_frozen()
+    }
+
+    /// Stores a page as it is, in a page of the staging buffer that was taken for it.
+    fn stage(&self, pool: &Arc<Pool>, key: Key, frame: u64, memory: &impl GuestPages, page: u32) -> Status {
+        let staged = Contents::Staged(page);
+        // SAFETY: the page was taken for this put, and is not in the index yet.
+        let copy = unsafe { self.staging.page_mut(page) };
+        // The one read of the guest's page: whatever is decided is decided on this copy.
+        if memory.read_page(frame, copy).is_err() {
+            self.free(pool.kind(), staged);
+            return Status::BadAddress;
+        }
+        let contents = in_entry(copy).map_or(staged, Contents::Fill);
+        let entered = self.enter(pool, key, contents);
+        let status = if entered.is_ok() {
+            Status::Ok
+        } else {
+            // Whatever was in the way, the long way knows what to do about it.
+            with_scratch(|scratch| {
+                *scratch.page = *copy;
+                self.store(pool, key, scratch)
+            })
+        };
+        match entered {
+            Ok(()) if contents == staged => self.counters.count(Counter::PutsStaged),
+            _ => self.free(pool.kind(), staged),
+        }
+        status
+    }
+
     fn store(&self, pool: &Arc<Pool>, key: Key, scratch: &mut Scratch) -> Status {
         let packed = scratch.pack(self.config.codec);
         if matches!(packed, Packed::Stored(_, bytes) if bytes.len() > self.config.max_stored_bytes) {
@@ -78,7 +116,7 @@ impl Client {
         }
         let mut status = Status::Busy;
         for _ in 0..ATTEMPTS {
-            let contents = match self.place(pool, packed) {
+            let contents = match self.place(pool.kind(), packed) {
                 Ok(contents) => contents,
                 Err(no_room) => {
                     status = match no_room {
@@ -109,11 +147,11 @@ impl Client {
     }
 
     /// Finds room in the arena and fills it.
-    fn place(&self, pool: &Pool, packed: Packed<'_>) -> Result<Contents, NoRoom> {
+    pub(super) fn place(&self, kind: PoolKind, packed: Packed<'_>) -> Result<Contents, NoRoom> {
         match packed {
             Packed::Fill(word) => Ok(Contents::Fill(word)),
             Packed::Stored(tier, bytes) => {
-                self.arena.store(pool.kind(), bytes, &self.quota).map(|slot| Contents::Stored(tier, slot))
+                self.arena.store(kind, bytes, &self.quota).map(|slot| Contents::Stored(tier, slot))
             }
         }
     }
@@ -225,7 +263,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ClientConfig, ObjectId, PoolKind};
+    use crate::{ClientConfig, ObjectId};
 
     #[test]
     fn a_tree_that_was_cut_off_takes_no_page() {

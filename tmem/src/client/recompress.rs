@@ -2,16 +2,16 @@
 //! slabs that are nearly empty, so that these can go back to the host.
 //!
 //! A page is cold when nobody loaded it while the hand came by three times: each pass makes every page one older, a load
-//! makes it young again. Work is done on a pinned page, outside of all locks, and published only where the very page
-//! that was read is still in its place; so it takes part in no race that a slow reader does not take part in.
+//! makes it young again.
 
 use crate::arena::{Evacuation, Slot};
 use crate::codec::{Packed, with_scratch};
-use crate::index::{Contents, Entry, Leaf, Object, Tier, Unpinned};
+use crate::index::{Contents, Leaf, Object, Tier};
 use crate::key::PoolKind;
 use crate::statistics::Counter;
 
 use super::Client;
+use super::replace::{Copy, Held};
 
 /// The pools whose pages are kept, and so are worth the work.
 const KIND: PoolKind = PoolKind::Persistent;
@@ -42,14 +42,6 @@ struct Pass<G> {
     smaller: u64,
 }
 
-/// A second copy of a page.
-enum Copy {
-    Made(Tier, Slot),
-    /// It would not be smaller by enough.
-    NotWorthIt,
-    NoRoom,
-}
-
 impl Client {
     /// One pass over all pages of persistent pools: each gets one older; those that were cold already are compressed by
     /// Zstandard where that saves an eighth; those in slabs that others have room for move there. Memory that is free
@@ -70,7 +62,7 @@ impl Client {
                 break;
             }
         }
-        self.arena.release_idle(&self.quota);
+        self.release_idle();
         pass.smaller
     }
 
@@ -82,7 +74,8 @@ impl Client {
             from = job.place + 1;
             let copy = self.copy(&job, &pass.evacuation);
             pass.room &= job.task == Task::Move || !matches!(copy, Copy::NoRoom);
-            let done = self.publish(object, leaf, &job, &copy);
+            let contents = Contents::Stored(job.tier, job.slot);
+            let done = self.publish(&Held { kind: KIND, object, leaf, place: job.place, contents }, &copy);
             match job.task {
                 Task::Recompress if done => {
                     pass.smaller += 1;
@@ -95,59 +88,27 @@ impl Client {
         false
     }
 
-    /// Puts the second copy of a pinned page in the place of the first. Returns whether it did: not where there is none,
-    /// or where the page was replaced, removed or cut off meanwhile.
-    fn publish(&self, object: &Object, leaf: &Leaf, job: &Job, copy: &Copy) -> bool {
-        let old = Contents::Stored(job.tier, job.slot);
-        let tree = object.tree().read();
-        let mut state = leaf.lock();
-        let unpinned = state.unpin(job.place, old);
-        let is_there = unpinned == Unpinned::Present && tree.attached && state.attached;
-        let mut replaced = None;
-        let mut done = false;
-        match *copy {
-            Copy::Made(tier, slot) if is_there => {
-                let before = state.get(job.place);
-                let contents = Contents::Stored(tier, slot);
-                let entry = Entry::new(contents).with_age(before.age());
-                let settled = before.is_settled() || job.task == Task::Recompress;
-                (_, replaced) = state.insert(job.place, if settled { entry.settled() } else { entry });
-                self.count_contents(KIND, contents);
-                done = true;
-            }
-            Copy::Made(tier, slot) => self.free(KIND, Contents::Stored(tier, slot)),
-            Copy::NotWorthIt if is_there => state.settle(job.place),
-            Copy::NotWorthIt | Copy::NoRoom => {}
-        }
-        drop(state);
-        drop(tree);
-        if let Some(contents) = replaced {
-            self.release(KIND, contents);
-        }
-        self.release_orphan(KIND, unpinned);
-        done
-    }
-
     /// Makes a second copy as the task says.
     fn copy(&self, job: &Job, evacuation: &Evacuation) -> Copy {
         // SAFETY: the slot is pinned, and stays so until `publish` has the copy.
         let stored = unsafe { self.arena.bytes(job.slot) };
-        let store = |tier: Tier, bytes: &[u8]| match self.arena.store(KIND, bytes, &self.quota) {
-            Ok(slot) => Copy::Made(tier, slot),
-            Err(_) => Copy::NoRoom,
-        };
+        let store = |bytes: &[u8]| self.arena.store(KIND, bytes, &self.quota);
         match job.task {
-            Task::Move => match store(job.tier, stored) {
+            Task::Move => match store(stored) {
                 // The room that there was is gone: moving to where others move away from empties nothing.
-                Copy::Made(tier, slot) if evacuation.includes(slot) => {
-                    self.free(KIND, Contents::Stored(tier, slot));
+                Ok(slot) if evacuation.includes(slot) => {
+                    self.free(KIND, Contents::Stored(job.tier, slot));
                     Copy::NoRoom
                 }
-                copy => copy,
+                Ok(slot) => Copy::Made { contents: Contents::Stored(job.tier, slot), settled: false },
+                Err(_) => Copy::NoRoom,
             },
             Task::Recompress => with_scratch(|scratch| match scratch.repack(job.tier, stored) {
                 Ok(Packed::Stored(Tier::Zstd, bytes)) if bytes.len() <= stored.len() - stored.len() / 8 => {
-                    store(Tier::Zstd, bytes)
+                    match store(bytes) {
+                        Ok(slot) => Copy::Made { contents: Contents::Stored(Tier::Zstd, slot), settled: true },
+                        Err(_) => Copy::NoRoom,
+                    }
                 }
                 // Bytes that are no page stay as they are: the load finds out and counts it.
                 _ => Copy::NotWorthIt,

@@ -35,7 +35,7 @@ impl Client {
         let before = self.quota.used();
         let freed = || before.saturating_sub(self.quota.used());
         if bytes > 0 {
-            self.arena.release_idle(&self.quota);
+            self.release_idle();
         }
         // What a guest puts meanwhile is not asked for: a busy one must not keep the caller here.
         let mut left = self.statistics().ephemeral_pages;
@@ -47,7 +47,7 @@ impl Client {
                 leaves: 4 * self.hand(PoolKind::Ephemeral).leaves() + 64,
             };
             let evicted = self.evict(bound);
-            self.arena.release_idle(&self.quota);
+            self.release_idle();
             if evicted == 0 {
                 break;
             }
@@ -61,7 +61,7 @@ impl Client {
     pub fn reclaim(&self, max_pages: u64) -> u64 {
         let freed = self.reclaim_detached(max_pages);
         if freed == 0 {
-            self.arena.release_idle(&self.quota);
+            self.release_idle();
         }
         freed
     }
@@ -81,10 +81,18 @@ impl Client {
         if self.reclaim_detached(RECLAIM_PAGES) > 0 {
             return true;
         }
+        // What is staged takes more than it must.
+        let mut left = 0..EVICT_PAGES;
+        self.compress_staged(u64::MAX, || left.next().is_some());
         // A put needs memory for data and for the index: a page alone, of a slab that this very put had to give up for
         // want of the other, is not enough to stop at.
-        let released = self.arena.release_idle(&self.quota);
+        let released = self.release_idle();
         released >= ENOUGH_BYTES || self.evict(Bound { pages: EVICT_PAGES, leaves: EVICT_LEAVES }) > 0 || released > 0
+    }
+
+    /// Gives back to the host what is resident and holds nothing. Returns the bytes.
+    pub(super) fn release_idle(&self) -> usize {
+        self.arena.release_idle(&self.quota) + self.staging.release(&self.quota)
     }
 
     /// Whether the client holds no more than its limit, if need be after making some room.

@@ -59,6 +59,11 @@ pub(crate) enum Packed<'a> {
     Stored(Tier, &'a [u8]),
 }
 
+/// The word that `page` repeats, if it needs nothing but its entry.
+pub(crate) fn in_entry(page: &Page) -> Option<u64> {
+    fill::repeated_word(page).filter(|word| Entry::holds_fill(*word))
+}
+
 /// The buffers that one call works in.
 pub(crate) struct Scratch {
     pub(crate) page: PaddedPage,

@@ -23,32 +23,34 @@ pub(crate) enum Tier {
 pub(crate) enum Contents {
     /// In the entry itself: one word, repeated.
     Fill(u64),
+    /// As it is, in this page of the staging buffer.
+    Staged(u32),
     /// In a slot of the arena.
     Stored(Tier, Slot),
 }
 
 impl Contents {
-    /// Bytes in the arena, before its rounding.
+    /// Bytes stored, before any rounding.
     pub(crate) fn stored_bytes(self) -> usize {
         match self {
             Self::Fill(_) => 0,
+            Self::Staged(_) => PAGE_SIZE,
             Self::Stored(_, slot) => slot.len(),
         }
     }
 
-    /// Bytes of arena room taken.
+    /// Bytes of room taken.
     pub(crate) fn room(self) -> usize {
         match self {
             Self::Fill(_) => 0,
+            Self::Staged(_) => PAGE_SIZE,
             Self::Stored(_, slot) => slot.room(),
         }
     }
 
-    pub(crate) fn tier(self) -> Tier {
-        match self {
-            Self::Fill(_) => Tier::SameFilled,
-            Self::Stored(tier, _) => tier,
-        }
+    /// Whether a reader must pin the page: it lies outside of its entry.
+    pub(crate) fn is_outside(self) -> bool {
+        !matches!(self, Self::Fill(_))
     }
 }
 
@@ -56,34 +58,39 @@ impl Contents {
 ///
 /// ```text
 ///  63 62 61              26 25        14 13      6 5   4 3    0
-///  ┌────┬──────────────────┬────────────┬─────────┬─────┬──────┐
-///  │ 0  │ place (16 bytes) │ length − 1 │  pins   │ age │ tag  │  stored
-///  ├────┴──────────────────┴────────────┴─────────┼─────┼──────┤
-///  │        word, its sign extended from bit 57   │ age │ tag  │  same-filled
+///  ┌──┬─┬──────────────────┬────────────┬─────────┬─────┬──────┐
+///  │ S│0│ place (16 bytes) │ length − 1 │  pins   │ age │ kind │  stored
+///  ├──┼─┼──────────────────┼────────────┼─────────┼─────┼──────┤
+///  │ 0│0│  staging page    │     0      │  pins   │ age │ kind │  staged
+///  ├──┴─┴──────────────────┴────────────┴─────────┼─────┼──────┤
+///  │        word, its sign extended from bit 57   │ age │ kind │  same-filled
 ///  └──────────────────────────────────────────────┴─────┴──────┘
 /// ```
 ///
-/// The tag is the kind, and a bit for a page that is settled: compressed as far as it goes.
+/// *S* says that the page is settled: compressed as far as it goes.
 ///
-/// *pins* counts the readers that copy from the slot outside the leaf's lock. A pinned slot is not freed when its
+/// *pins* counts the readers that copy from the place outside the leaf's lock. A pinned place is not freed when its
 /// entry goes: the leaf keeps the entry as an orphan and the last reader frees it. So an entry that still names the
 /// place a reader pinned is the entry it read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry(u64);
 
-const TAG_BITS: u32 = 4;
-const KIND_MASK: u64 = 7;
-/// In the tag, beside the kind.
-const SETTLED: u64 = 8;
-const TAG_FILL: u64 = 1;
-const TAG_STORED: u64 = 2;
-const AGE_SHIFT: u32 = TAG_BITS;
+const KIND_BITS: u32 = 4;
+const KIND_MASK: u64 = (1 << KIND_BITS) - 1;
+const KIND_FILL: u64 = 1;
+const KIND_STAGED: u64 = 2;
+/// The first of the stored tiers.
+const KIND_STORED: u64 = 3;
+const AGE_SHIFT: u32 = KIND_BITS;
 const AGE_MASK: u64 = 3;
 const PINS_SHIFT: u32 = 6;
 const PINS_MASK: u64 = 0xff;
 const LENGTH_SHIFT: u32 = 14;
 const LENGTH_MASK: u64 = PAGE_SIZE as u64 - 1;
 const PLACE_SHIFT: u32 = 26;
+const SETTLED: u64 = 1 << 63;
+/// 36 bits of a place, without the bits above.
+const PLACE_MASK: u64 = (1 << 36) - 1;
 const FILL_SHIFT: u32 = 6;
 
 impl Entry {
@@ -93,10 +100,11 @@ impl Entry {
     /// The entry of a page that was just put.
     pub(crate) fn new(contents: Contents) -> Self {
         Self(match contents {
-            Contents::Fill(word) => word << FILL_SHIFT | TAG_FILL,
+            Contents::Fill(word) => word << FILL_SHIFT | KIND_FILL,
+            Contents::Staged(page) => u64::from(page) << PLACE_SHIFT | KIND_STAGED,
             Contents::Stored(tier, slot) => {
                 let length = slot.len() as u64 - 1;
-                slot.place() << PLACE_SHIFT | length << LENGTH_SHIFT | (TAG_STORED + tier as u64)
+                slot.place() << PLACE_SHIFT | length << LENGTH_SHIFT | (KIND_STORED + tier as u64)
             }
         })
     }
@@ -111,14 +119,17 @@ impl Entry {
     }
 
     /// What the entry says, if there is a page.
+    #[allow(clippy::cast_possible_truncation, reason = "a staging page was made of 32 bits")]
     pub(crate) fn contents(self) -> Option<Contents> {
+        let place = self.0 >> PLACE_SHIFT & PLACE_MASK;
         match self.0 & KIND_MASK {
             0 => None,
-            TAG_FILL => Some(Contents::Fill(sign_extended(self.0))),
-            tag => {
+            KIND_FILL => Some(Contents::Fill(sign_extended(self.0))),
+            KIND_STAGED => Some(Contents::Staged(place as u32)),
+            kind => {
                 let len = (self.0 >> LENGTH_SHIFT & LENGTH_MASK) as usize + 1;
-                let slot = Slot::new(self.0 >> PLACE_SHIFT, len);
-                let tier = match tag - TAG_STORED {
+                let slot = Slot::new(place, len);
+                let tier = match kind - KIND_STORED {
                     0 => Tier::SameFilled,
                     1 => Tier::Raw,
                     2 => Tier::Lz4,
@@ -141,22 +152,22 @@ impl Entry {
 
     /// Whether the page was found not to get smaller.
     pub(crate) fn is_settled(self) -> bool {
-        self.0 & SETTLED != 0
+        self.is_outside() && self.0 & SETTLED != 0
     }
 
     /// The same for a page that does not get smaller.
     pub(crate) fn settled(self) -> Self {
-        Self(self.0 | SETTLED)
+        if self.is_outside() { Self(self.0 | SETTLED) } else { self }
     }
 
-    /// Readers that copy from the slot.
+    /// Readers that copy from the place.
     pub(crate) fn pins(self) -> u64 {
-        if self.is_stored() { self.0 >> PINS_SHIFT & PINS_MASK } else { 0 }
+        if self.is_outside() { self.0 >> PINS_SHIFT & PINS_MASK } else { 0 }
     }
 
     /// One reader more; `None` when there are as many as can be counted.
     pub(crate) fn pinned(self) -> Option<Self> {
-        (self.is_stored() && self.pins() < PINS_MASK).then(|| Self(self.0 + (1 << PINS_SHIFT)))
+        (self.is_outside() && self.pins() < PINS_MASK).then(|| Self(self.0 + (1 << PINS_SHIFT)))
     }
 
     /// One reader less.
@@ -165,8 +176,8 @@ impl Entry {
         Self(self.0 - (1 << PINS_SHIFT))
     }
 
-    fn is_stored(self) -> bool {
-        self.0 & KIND_MASK >= TAG_STORED
+    fn is_outside(self) -> bool {
+        self.0 & KIND_MASK >= KIND_STAGED
     }
 }
 
@@ -187,6 +198,8 @@ mod tests {
         assert_eq!((entry.age(), entry.pins(), entry.is_settled()), (3, 0, false));
         assert!(entry.settled().is_settled());
         assert_eq!(entry.settled().contents(), Some(contents));
+        let staged = Contents::Staged(u32::MAX);
+        assert_eq!(Entry::new(staged).with_age(2).contents(), Some(staged));
     }
 
     #[test]

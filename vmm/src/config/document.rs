@@ -55,6 +55,7 @@ pub(super) struct TmemTable {
     pub reservation: Option<Spanned<SizeOrPercent>>,
     pub label: Option<Spanned<String>>,
     pub codec: Option<Codec>,
+    pub staging: Option<Spanned<ByteSize>>,
     pub recompress_after_seconds: Option<u32>,
 }
 

@@ -83,6 +83,14 @@ pub enum Problem {
         /// The limit.
         limit: ByteSize,
     },
+    /// the staging buffer is larger than makes sense
+    #[error("a staging buffer of {asked} is more than the {max} that there can be; pages wait in it uncompressed")]
+    StagingTooLarge {
+        /// The buffer.
+        asked: ByteSize,
+        /// The largest.
+        max: ByteSize,
+    },
     /// a text has characters that cannot be passed on
     #[error("{character:?} is not allowed here; allowed are printable ASCII characters")]
     Character {

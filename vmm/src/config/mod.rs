@@ -22,6 +22,7 @@
 //! reservation = "0KiB"
 //! label = "blue"                # optional, shown by `tmem show`
 //! codec = "page-lz"             # or "lz4", "zstd"
+//! staging = "8MiB"              # or "0KiB"
 //! recompress_after_seconds = 60 # 0: never
 //! ```
 //!
@@ -109,6 +110,8 @@ pub struct TmemConfig {
     pub label: Option<String>,
     /// How pages are compressed.
     pub codec: Codec,
+    /// Bytes of pages that may wait to be compressed; 0 compresses within each put.
+    pub staging_bytes: usize,
     /// How long a page must not have been loaded to be compressed once more, smaller and slower.
     pub recompress_after: Option<Duration>,
 }

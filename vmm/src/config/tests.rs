@@ -68,6 +68,7 @@ fn what_is_not_written_has_its_default() {
         reservation_bytes: 0,
         label: None,
         codec: Codec::PageLz,
+        staging_bytes: 8 << 20,
         recompress_after,
     };
     assert_eq!(config.tmem, Some(tmem));
@@ -98,6 +99,7 @@ fn every_key_is_read() {
             reservation = "1MiB"
             label = "blue"
             codec = "zstd"
+            staging = "0KiB"
             recompress_after_seconds = 0
             "#,
         )
@@ -115,7 +117,7 @@ fn every_key_is_read() {
     let tmem = config.tmem.unwrap();
     assert_eq!((tmem.limit_bytes, tmem.reservation_bytes), (16 << 20, 1 << 20));
     assert_eq!((tmem.label.as_deref(), tmem.codec), (Some("blue"), Codec::Zstd));
-    assert_eq!(tmem.recompress_after, None);
+    assert_eq!((tmem.staging_bytes, tmem.recompress_after), (0, None));
 }
 
 #[test]
@@ -188,6 +190,7 @@ fn mistakes_in_the_text_name_line_and_key() {
             "[tmem]\nlimit = \"1MiB\"\nreservation = \"2MiB\"",
             &["vm.toml:5: `tmem.reservation`: a reservation of 2MiB is above the limit of 1MiB"],
         ),
+        ("[tmem]\nstaging = \"2GiB\"", &["vm.toml:4: `tmem.staging`: a staging buffer of 2GiB is more than the 1GiB"]),
         ("[tmem]\nlimit = \"999TiB\"\nreservation = \"999TiB\"", &["vm.toml:5: `tmem.reservation`", "this host has"]),
         ("[tmem]\nlabel = \"\\u001b[2J\"", &["vm.toml:4: `tmem.label`: '\\u{1b}' is not allowed"]),
         ("[tmem]\nlabel = \"\"", &["vm.toml:4: `tmem.label`: 0 is out of range; allowed are 1 to 64 characters"]),

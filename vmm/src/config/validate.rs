@@ -25,6 +25,10 @@ const CMDLINE_MAX_BYTES: usize = 2047;
 const LABEL_MAX_BYTES: usize = 64;
 /// Long for a page that comes back, short for one that does not.
 const RECOMPRESS_AFTER_SECONDS: u32 = 60;
+/// As much as a guest puts in the milliseconds until the thread looks; twice what a core's cache holds.
+const STAGING_DEFAULT: ByteSize = ByteSize(8 << 20);
+/// Raw pages are what the store is there to avoid.
+const STAGING_MAX: ByteSize = ByteSize(1 << 30);
 const LIMIT_DEFAULT: SizeOrPercent = SizeOrPercent::Percent(200);
 
 pub(super) fn validate(file: &ConfigFile, document: Document, flags: Overrides) -> Result<VmConfig, ConfigError> {
@@ -157,10 +161,21 @@ fn tmem(
         None => None,
     };
     let codec = table.codec.unwrap_or(Codec::PageLz);
+    let staging_bytes = match table.staging {
+        None => STAGING_DEFAULT,
+        Some(staging) => {
+            let staging = Setting::of_key(file, "tmem.staging", staging);
+            if staging.value > STAGING_MAX {
+                return Err(staging.fail(Problem::StagingTooLarge { asked: staging.value, max: STAGING_MAX }));
+            }
+            staging.value
+        }
+    };
+    let staging_bytes = usize::try_from(staging_bytes.0).unwrap_or(0);
     let recompress_after = match table.recompress_after_seconds.unwrap_or(RECOMPRESS_AFTER_SECONDS) {
         0 => None,
         seconds => Some(Duration::from_secs(seconds.into())),
     };
-    let config = TmemConfig { limit_bytes, reservation_bytes, label, codec, recompress_after };
+    let config = TmemConfig { limit_bytes, reservation_bytes, label, codec, staging_bytes, recompress_after };
     Ok(table.enabled.unwrap_or(true).then_some(config))
 }

@@ -1,8 +1,8 @@
 //! A whole machine: put together from its configuration, run until the guest ends, taken apart again.
 
 mod assemble;
+mod background;
 mod lifecycle;
-mod recompressor;
 mod signals;
 mod status;
 
@@ -15,9 +15,9 @@ use crate::memory::MemoryError;
 use crate::vcpu::VcpuError;
 use crate::vm::{VmError, open_kvm};
 use assemble::Machine;
+use background::Background;
 use event_manager::{EventManager, MutEventSubscriber, SubscriberOps};
 use lifecycle::Lifecycle;
-use recompressor::Recompressor;
 use signals::Signals;
 use status::Status;
 use std::cell::RefCell;
@@ -105,13 +105,9 @@ fn host(what: &'static str) -> impl Fn(io::Error) -> Error {
 /// Where the host does not give what the VM needs. Nothing is left behind then.
 pub fn run(config: &VmConfig, options: RunOptions) -> Result<Ending, Error> {
     let client = config.tmem.as_ref().map(|tmem| new_client(tmem).map(Arc::new)).transpose()?;
-    let recompress_after = config.tmem.as_ref().and_then(|tmem| tmem.recompress_after);
-    let _recompressor = match (&client, recompress_after) {
-        (Some(client), Some(after)) => {
-            let started = Recompressor::start(Arc::clone(client), after);
-            Some(started.map_err(host("no thread to recompress cold pages"))?)
-        }
-        _ => None,
+    let _background = match (&config.tmem, &client) {
+        (Some(tmem), Some(client)) => start_background(tmem, client)?,
+        _ => Vec::new(),
     };
     let signals = Signals::new().map_err(host("no signal handlers"))?;
     let mut stdin = match config.console {
@@ -130,6 +126,14 @@ pub fn run(config: &VmConfig, options: RunOptions) -> Result<Ending, Error> {
     }
 }
 
+/// The threads that work on what the store holds, until they are dropped.
+fn start_background(tmem: &TmemConfig, client: &Arc<Client>) -> Result<Vec<Background>, Error> {
+    let compress = (tmem.staging_bytes > 0).then(|| Background::compress(client));
+    let recompress = tmem.recompress_after.map(|after| Background::recompress(client, after));
+    let threads = [compress, recompress].into_iter().flatten();
+    threads.collect::<io::Result<_>>().map_err(host("no thread for the store's background work"))
+}
+
 fn new_client(tmem: &TmemConfig) -> Result<Client, Error> {
     let mut seed = [0; 16];
     rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
@@ -142,6 +146,7 @@ fn new_client(tmem: &TmemConfig) -> Result<Client, Error> {
             Codec::Zstd => CodecChoice::Zstd,
             Codec::PageLz => CodecChoice::PageLz,
         },
+        staging_bytes: tmem.staging_bytes,
         ..ClientConfig::new(tmem.limit_bytes, [low, high])
     })?)
 }

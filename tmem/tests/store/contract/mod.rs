@@ -7,6 +7,7 @@ mod life;
 mod limit;
 mod put;
 mod recompress;
+mod staging;
 
 use tmem::{Client, ClientConfig, Key, ObjectId, PoolKind};
 

@@ -38,6 +38,12 @@ proptest! {
     }
 
     #[test]
+    fn whether_or_not_there_is_room_to_stage(operations in operations(300)) {
+        let config = config(CodecChoice::PageLz, EvictionChoice::SecondChance);
+        compare(&ClientConfig { staging_bytes: 24 << 10, ..config }, operations)?;
+    }
+
+    #[test]
     fn whatever_codec_and_policy_it_has(operations in operations(200)) {
         compare(&config(CodecChoice::Zstd, EvictionChoice::Fifo), operations.clone())?;
         compare(&config(CodecChoice::PageLz, EvictionChoice::Fifo), operations)?;

@@ -30,6 +30,7 @@ pub enum Operation {
     FlushEphemeral { bytes: u64 },
     Reclaim { pages: u64 },
     Recompress,
+    CompressStaged,
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -79,6 +80,7 @@ pub fn operations(most: usize) -> impl Strategy<Value = Vec<Operation>> {
         2 => (0..1_u64 << 18).prop_map(|bytes| Operation::FlushEphemeral { bytes }),
         2 => (0..100_u64).prop_map(|pages| Operation::Reclaim { pages }),
         8 => Just(Operation::Recompress),
+        4 => Just(Operation::CompressStaged),
     ];
     prop::collection::vec(operation, 1..most).prop_map(|mut operations| {
         let pools = [PoolKind::Persistent, PoolKind::Ephemeral].map(|kind| Operation::PoolNew { kind });

@@ -87,6 +87,7 @@ impl Reference {
             Operation::FlushEphemeral { bytes } => self.flush_ephemeral(client, bytes)?,
             Operation::Reclaim { pages } => drop(client.reclaim(pages)),
             Operation::Recompress => drop(client.recompress(|| true)),
+            Operation::CompressStaged => drop(client.compress_staged(u64::MAX, || true)),
         }
         Ok(())
     }

@@ -59,7 +59,8 @@ fn vcpu(client: &Client, seed: u64, pools: &[AtomicU32; POOLS]) {
 
 #[test]
 fn whatever_vcpus_and_host_do_at_once_pages_stay_whole_and_sums_add_up() {
-    let client = Client::new(ClientConfig::new(1 << 21, [7, 7])).unwrap();
+    let config = ClientConfig { staging_bytes: 1 << 17, ..ClientConfig::new(1 << 21, [7, 7]) };
+    let client = Client::new(config).unwrap();
     let mut dice = Dice::new(99);
     let pools: [AtomicU32; POOLS] = std::array::from_fn(|_| AtomicU32::new(new_pool(&client, &mut dice)));
     let over = AtomicBool::new(false);
@@ -72,11 +73,18 @@ fn whatever_vcpus_and_host_do_at_once_pages_stay_whole_and_sums_add_up() {
                 client.recompress(|| true);
             }
         });
+        scope.spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                client.compress_staged(client.staging_mark(), || true);
+                thread::yield_now();
+            }
+        });
         let ends: Vec<_> = vcpus.into_iter().map(thread::ScopedJoinHandle::join).collect();
         over.store(true, Ordering::Relaxed);
         ends.into_iter().for_each(|end| end.unwrap());
     });
-    assert!(client.statistics().pages_recompressed > 10, "the recompressor had nothing to do");
+    let done = client.statistics();
+    assert!(done.pages_recompressed > 10 && done.pages_unstaged > 10, "the background had nothing to do: {done:?}");
     client.check_invariants();
     client.hello();
     client.check_invariants();

@@ -1,4 +1,4 @@
-//! The memory that an arena cuts up.
+//! Memory that becomes resident when it is touched, and can be given back.
 
 use std::ffi::c_void;
 use std::io;
