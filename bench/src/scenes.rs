@@ -25,7 +25,8 @@ pub(crate) const ALL: &[Scene] = &[
     Scene { name: "same-filled put over reading the page", figure: Figure::PutNs, measure: same_filled },
     Scene { name: "quota cut of 1 GiB of ephemeral pages", figure: Figure::Ms, measure: quota_cut },
     Scene { name: "flush of an object of 1 M pages", figure: Figure::Ms, measure: object_flush },
-    Scene { name: "two threads over one, puts", figure: Figure::Times, measure: two_threads },
+    Scene { name: "two threads over one, puts", figure: Figure::Times, measure: || two_threads(1) },
+    Scene { name: "the same with a store each", figure: Figure::Times, measure: || two_threads(2) },
 ];
 
 /// Bytes of a page that does not compress, and so takes a page.
@@ -138,24 +139,26 @@ fn object_flush() -> Result<f64> {
     Ok(ms)
 }
 
-/// Puts a second by two threads in one pool over those of one.
-fn two_threads() -> Result<f64> {
+/// Puts a second by two threads, in one pool or in one each, over those of one.
+fn two_threads(stores: usize) -> Result<f64> {
     const PAGES: u32 = 20_000;
-    let (client, pool) = client(PoolKind::Persistent)?;
+    let stores = (0..stores).map(|_| client(PoolKind::Persistent)).collect::<Result<Vec<_>>>()?;
     let puts = |thread: u32| {
+        let (client, pool) = &stores[thread as usize % stores.len()];
         for index in 0..PAGES {
-            let key = Key { pool, object: ObjectId([1; 3]), index: thread << 24 | index };
+            let key = Key { pool: *pool, object: ObjectId([1; 3]), index: thread << 24 | index };
             client.put(key, u64::from(key.index), &Made::Mixed);
         }
     };
     puts(0);
-    let start = Instant::now();
     puts(1);
+    let start = Instant::now();
+    puts(2);
     let one = start.elapsed().as_secs_f64();
     let start = Instant::now();
     thread::scope(|scope| {
-        scope.spawn(|| puts(2));
-        scope.spawn(|| puts(3));
+        scope.spawn(|| puts(4));
+        scope.spawn(|| puts(5));
     });
     Ok(2.0 * one / start.elapsed().as_secs_f64())
 }

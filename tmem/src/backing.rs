@@ -18,6 +18,12 @@ pub(crate) unsafe trait Backing: Send + Sync {
     /// Bytes.
     fn len(&self) -> usize;
 
+    /// Makes the pages of a range resident before they are touched, in one call; what they hold stays.
+    ///
+    /// # Errors
+    /// What the system says: no memory, or Linux before 5.14. Any part of the range may be resident then.
+    fn populate(&self, offset: usize, len: usize) -> io::Result<()>;
+
     /// Gives the pages of a range back; they read as zero when touched again.
     ///
     /// # Errors
@@ -71,6 +77,13 @@ unsafe impl Backing for Mapping {
         self.len
     }
 
+    fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len), "a range of the mapping");
+        // SAFETY: the range lies inside the mapping, and the advice changes no contents.
+        unsafe { madvise(self.base.as_ptr().add(offset).cast::<c_void>(), len, Advice::LinuxPopulateWrite) }?;
+        Ok(())
+    }
+
     unsafe fn release(&self, offset: usize, len: usize) -> io::Result<()> {
         // SAFETY: the caller keeps the range inside the mapping, and nobody reads what is in it.
         unsafe { madvise(self.base.as_ptr().add(offset).cast::<c_void>(), len, Advice::LinuxDontNeed) }?;
@@ -121,6 +134,10 @@ mod heap {
 
         fn len(&self) -> usize {
             self.layout.size()
+        }
+
+        fn populate(&self, _: usize, _: usize) -> io::Result<()> {
+            Ok(())
         }
 
         unsafe fn release(&self, offset: usize, len: usize) -> io::Result<()> {

@@ -42,8 +42,11 @@ impl Quota {
 
     /// Charges `bytes` of metadata, if the limit allows.
     pub(crate) fn try_charge_metadata(&self, bytes: usize) -> Result<(), OverLimit> {
-        self.try_charge(bytes)?;
-        self.metadata.fetch_add(bytes as u64, Ordering::Relaxed);
+        // Most puts need none.
+        if bytes > 0 {
+            self.try_charge(bytes)?;
+            self.metadata.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -55,8 +58,10 @@ impl Quota {
 
     /// Takes `bytes` of metadata off.
     pub(crate) fn refund_metadata(&self, bytes: usize) {
-        self.metadata.fetch_sub(bytes as u64, Ordering::Relaxed);
-        self.refund(bytes);
+        if bytes > 0 {
+            self.metadata.fetch_sub(bytes as u64, Ordering::Relaxed);
+            self.refund(bytes);
+        }
     }
 
     /// Everything charged.

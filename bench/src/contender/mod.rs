@@ -32,9 +32,11 @@ pub(crate) fn all() -> (Vec<Box<dyn Contender>>, Vec<String>) {
     let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(copy::Copy)];
     contenders.extend(codecs::all());
     for codec in [CodecChoice::Lz4, CodecChoice::PageLz, CodecChoice::Zstd] {
-        contenders.push(Box::new(store::Store::new(codec)));
+        contenders.push(Box::new(store::Store::new(codec, store::Way::Inline)));
     }
-    contenders.push(Box::new(store::Store::cold(CodecChoice::default())));
+    for way in [store::Way::Cold, store::Way::Staged, store::Way::Sustained] {
+        contenders.push(Box::new(store::Store::new(CodecChoice::default(), way)));
+    }
     let mut missing = Vec::new();
     for algorithm in ["lz4", "lzo-rle"] {
         match zram::Zram::new(algorithm) {

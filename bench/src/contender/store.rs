@@ -1,7 +1,10 @@
 //! The store: key lookup, account and allocator included, one thread.
 
 use std::cell::RefCell;
-use std::time::Instant;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
@@ -18,20 +21,30 @@ pub(crate) const SEED: [u64; 2] = [0x7465_6d6d, 0x6265_6e63];
 
 pub(super) struct Store {
     codec: CodecChoice,
-    /// Whether all pages are left to get cold before they are loaded.
-    cold: bool,
+    way: Way,
+}
+
+/// What happens to the pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Compressed within each put.
+    Inline,
+    /// The same, and left to get cold before they are loaded.
+    Cold,
+    /// Put into a buffer that has room, loaded from there, and compressed then, burst by burst.
+    Staged,
+    /// Put as fast as can be into a buffer that a thread empties meanwhile.
+    Sustained,
 }
 
 /// Passes of the recompressor after which everything is recompressed, and what is left has moved together.
 const PASSES: u32 = 6;
+/// The buffer that `vm.toml` has by default, and so the largest burst.
+const STAGING_PAGES: u32 = 2048;
 
 impl Store {
-    pub(super) fn new(codec: CodecChoice) -> Self {
-        Self { codec, cold: false }
-    }
-
-    pub(super) fn cold(codec: CodecChoice) -> Self {
-        Self { codec, cold: true }
+    pub(super) fn new(codec: CodecChoice, way: Way) -> Self {
+        Self { codec, way }
     }
 }
 
@@ -82,48 +95,139 @@ impl Contender for Store {
             CodecChoice::Zstd => "zstd",
             CodecChoice::PageLz => "page-lz",
         };
-        format!("tmem {codec}{}", if self.cold { ", cold" } else { "" })
+        let way = match self.way {
+            Way::Inline => "",
+            Way::Cold => ", cold",
+            Way::Staged => ", staged",
+            Way::Sustained => ", staged by 2 threads",
+        };
+        format!("tmem {codec}{way}")
     }
 
     fn round(&mut self, set: &PageSet) -> Result<Round> {
-        let client = Client::new(ClientConfig { codec: self.codec, ..ClientConfig::new(LIMIT_BYTES, SEED) })?;
+        let staging_bytes = match self.way {
+            Way::Inline | Way::Cold => 0,
+            Way::Staged | Way::Sustained => STAGING_PAGES as usize * tmem::PAGE_SIZE,
+        };
+        let config = ClientConfig { codec: self.codec, staging_bytes, ..ClientConfig::new(LIMIT_BYTES, SEED) };
+        let client = Client::new(config)?;
         let pool = client.pool_new(PoolKind::Persistent).map_err(|status| anyhow::anyhow!("no pool: {status:?}"))?;
-        let memory = Memory::new(set);
-        let count = u32::try_from(set.pages().len())?;
-        let pages = set.pages().len();
+        let guest = Guest { client: &client, pool, memory: Memory::new(set) };
+        let pages = u32::try_from(set.pages().len())?;
 
-        let (mut put, mut get) = (Latencies::default(), Latencies::default());
+        let mut times = Times::default();
         let cpu = cpu_ns();
-        let start = Instant::now();
-        for index in 0..count {
-            let status = put.time(|| client.put(key(pool, index), u64::from(index), &memory));
-            ensure!(status == Status::Ok, "the store answered {status:?} to a put");
-        }
-        let put_ns = ns_per_page(start.elapsed(), pages);
-        let put_cpu_ns = per_page(cpu_ns() - cpu, pages);
-        if self.cold {
-            for _ in 0..PASSES {
-                client.recompress(|| true);
+        let put_cpu;
+        match self.way {
+            Way::Inline | Way::Cold => {
+                guest.put(0..pages, &mut times)?;
+                put_cpu = cpu_ns() - cpu;
+                if self.way == Way::Cold {
+                    for _ in 0..PASSES {
+                        client.recompress(|| true);
+                    }
+                }
+                guest.get(0..pages, &mut times)?;
+            }
+            Way::Staged => {
+                let mut spent = 0;
+                for first in (0..pages).step_by(STAGING_PAGES as usize) {
+                    let burst = first..pages.min(first + STAGING_PAGES);
+                    let cpu = cpu_ns();
+                    guest.put(burst.clone(), &mut times)?;
+                    spent += cpu_ns() - cpu;
+                    guest.get(burst, &mut times)?;
+                    let cpu = cpu_ns();
+                    // A loaded page waits a round.
+                    while client.staging_fill().0 > 0 {
+                        client.compress_staged(u64::MAX, || true);
+                    }
+                    spent += cpu_ns() - cpu;
+                }
+                put_cpu = spent;
+            }
+            Way::Sustained => {
+                let over = AtomicBool::new(false);
+                thread::scope(|scope| {
+                    scope.spawn(|| {
+                        while !over.load(Ordering::Relaxed) {
+                            if client.compress_staged(u64::MAX, || true) == 0 {
+                                thread::yield_now();
+                            }
+                        }
+                    });
+                    let put = guest.put(0..pages, &mut times);
+                    over.store(true, Ordering::Relaxed);
+                    put
+                })?;
+                client.compress_staged(u64::MAX, || true);
+                put_cpu = cpu_ns() - cpu;
+                guest.get(0..pages, &mut times)?;
             }
         }
+        client.reclaim(u64::MAX);
         let held = client.statistics();
-
-        let start = Instant::now();
-        for index in 0..count {
-            let status = get.time(|| client.get(key(pool, index), u64::from(index), false, &memory));
-            ensure!(status == Status::Ok, "the store answered {status:?} to a get");
-        }
-        let get_ns = ns_per_page(start.elapsed(), pages);
-        ensure!(memory.sink.borrow().bytes() == set.bytes(), "the store gave other bytes back");
+        guest.check(pages, set)?;
+        let pages = set.pages().len();
         Ok(vec![
-            (Figure::PutNs, put_ns),
-            (Figure::PutP99Ns, put.p99_ns()),
-            (Figure::PutCpuNs, put_cpu_ns),
-            (Figure::GetNs, get_ns),
-            (Figure::GetP99Ns, get.p99_ns()),
+            (Figure::PutNs, ns_per_page(times.put, pages)),
+            (Figure::PutP99Ns, times.puts.p99_ns()),
+            (Figure::PutCpuNs, per_page(put_cpu, pages)),
+            (Figure::GetNs, ns_per_page(times.get, pages)),
+            (Figure::GetP99Ns, times.gets.p99_ns()),
             (Figure::BytesPerPage, per_page(held.resident_bytes, pages)),
             (Figure::MetadataBytesPerPage, per_page(held.metadata_bytes, pages)),
         ])
+    }
+}
+
+/// What the calls took.
+#[derive(Default)]
+struct Times {
+    put: Duration,
+    get: Duration,
+    puts: Latencies,
+    gets: Latencies,
+}
+
+/// Who calls.
+struct Guest<'a> {
+    client: &'a Client,
+    pool: u32,
+    memory: Memory<'a>,
+}
+
+impl Guest<'_> {
+    fn put(&self, pages: Range<u32>, times: &mut Times) -> Result<()> {
+        let start = Instant::now();
+        for index in pages {
+            let put = || self.client.put(key(self.pool, index), u64::from(index), &self.memory);
+            let status = times.puts.time(put);
+            ensure!(status == Status::Ok, "the store answered {status:?} to a put");
+        }
+        times.put += start.elapsed();
+        Ok(())
+    }
+
+    fn get(&self, pages: Range<u32>, times: &mut Times) -> Result<()> {
+        let start = Instant::now();
+        for index in pages {
+            let get = || self.client.get(key(self.pool, index), u64::from(index), false, &self.memory);
+            let status = times.gets.time(get);
+            ensure!(status == Status::Ok, "the store answered {status:?} to a get");
+        }
+        times.get += start.elapsed();
+        Ok(())
+    }
+
+    /// Whether every page is as it was, in what was loaded so far and in the store.
+    fn check(&self, pages: u32, set: &PageSet) -> Result<()> {
+        let is_equal = || self.memory.sink.borrow().bytes() == set.bytes();
+        ensure!(is_equal(), "the store gave other bytes back");
+        self.memory.sink.borrow_mut().bytes_mut().fill(0);
+        self.get(0..pages, &mut Times::default())?;
+        ensure!(is_equal(), "the store gave other bytes back later");
+        Ok(())
     }
 }
 

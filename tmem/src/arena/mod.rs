@@ -36,6 +36,9 @@ pub(crate) const ARENA_BYTES_MAX: u64 = (UNIT_BYTES as u64) << 36;
 pub(crate) const ARENA_BYTES_MIN: u64 = SLAB_BYTES as u64;
 const UNITS_PER_SLAB: u64 = (SLAB_BYTES / UNIT_BYTES) as u64;
 
+/// Memory is made resident ahead of its use only where the limit leaves as many times more.
+const AHEAD_PER_LEFT: usize = 8;
+
 /// A piece of the arena that holds the bytes of one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
@@ -106,21 +109,27 @@ impl<B: Backing> Arena<B> {
     /// Stores `bytes`, at least one and at most a page of them.
     pub(crate) fn store(&self, kind: PoolKind, bytes: &[u8], quota: &Quota) -> Result<Slot, NoRoom> {
         let class_number = class_of(bytes.len());
+        let mut ahead = Vec::new();
         let (number, offset) = {
             let mut class = self.class(kind, class_number).lock();
             if class.is_exhausted() {
-                class.add(self.reserve.lock().take().ok_or(NoRoom::ArenaFull)?);
+                let mut reserve = self.reserve.lock();
+                class.add(reserve.take().ok_or(NoRoom::ArenaFull)?);
+                ahead = reserve.take_ahead();
             }
             match class.take(&self.memory, quota) {
                 Some(Ok(position)) => position,
                 Some(Err(_)) | None => {
-                    if let Some(blank) = class.remove_empty() {
-                        self.reserve.lock().give(blank);
-                    }
+                    let mut reserve = self.reserve.lock();
+                    class.remove_empty().into_iter().for_each(|blank| reserve.give(blank));
+                    ahead.into_iter().for_each(|number| reserve.give(Blank { number, resident_pages: 0 }));
                     return Err(NoRoom::OverLimit);
                 }
             }
         };
+        if !ahead.is_empty() {
+            self.populate(&ahead, quota);
+        }
         let slot = Slot::new(u64::from(number) * UNITS_PER_SLAB + (offset / UNIT_BYTES) as u64, bytes.len());
         let start = self.memory.at(number, offset);
         // SAFETY: the slot was just taken, so nobody else reads or writes it, and it is as long as its class says.
@@ -161,6 +170,19 @@ impl<B: Backing> Arena<B> {
         self.give_back(idle, quota)
     }
 
+    /// Gives back to the host what slabs in use have not begun to use, and returns the bytes. For idle moments: it goes
+    /// over all classes.
+    pub(crate) fn trim(&self, quota: &Quota) -> usize {
+        let release = |number: u32, first: usize, count: usize| {
+            let offset = number as usize * SLAB_BYTES + first * PAGE_SIZE;
+            // SAFETY: the pages lie behind every slot that was handed out, and the class's lock is held, so none will be.
+            unsafe { self.memory.backing.release(offset, count * PAGE_SIZE) }.is_ok()
+        };
+        let trimmed: usize = self.classes.iter().flatten().map(|class| class.lock().trim(release)).sum();
+        quota.refund(trimmed * PAGE_SIZE);
+        trimmed * PAGE_SIZE
+    }
+
     /// What is taken and what is resident. Exact while nobody else uses the arena.
     pub(crate) fn holdings(&self) -> Holdings {
         let classes = self.classes.iter().flatten().map(|class| class.lock().holdings());
@@ -171,6 +193,24 @@ impl<B: Backing> Arena<B> {
 
     fn class(&self, kind: PoolKind, class: usize) -> &Lock<Class> {
         &self.classes[kind as usize][class]
+    }
+
+    /// Makes blank slabs resident, in as few calls as they allow: each page fault that this saves costs a tenth of a put.
+    fn populate(&self, slabs: &[u32], quota: &Quota) {
+        const PAGES: usize = SLAB_BYTES / PAGE_SIZE;
+        let bytes = slabs.len() * SLAB_BYTES;
+        // Near the limit memory is charged as it is needed.
+        let charged = quota.left() >= (AHEAD_PER_LEFT * bytes) as u64 && quota.try_charge(bytes).is_ok();
+        for run in slabs.chunk_by(|a, b| a + 1 == *b) {
+            let resident =
+                charged && self.memory.backing.populate(run[0] as usize * SLAB_BYTES, run.len() * SLAB_BYTES).is_ok();
+            if charged && !resident {
+                quota.refund(run.len() * SLAB_BYTES);
+            }
+            let resident_pages = if resident { PAGES } else { 0 };
+            let mut reserve = self.reserve.lock();
+            run.iter().for_each(|number| reserve.give(Blank { number: *number, resident_pages }));
+        }
     }
 
     /// Gives runs of slabs back in as few calls as they allow.

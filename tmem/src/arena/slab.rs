@@ -147,6 +147,22 @@ impl Class {
         numbers
     }
 
+    /// Hands the pages behind the slots begun to `release`: the slab's number, the first such page, and how many. Returns
+    /// how many `release` took.
+    pub(super) fn trim(&mut self, mut release: impl FnMut(u32, usize, usize) -> bool) -> usize {
+        let mut trimmed = 0;
+        for ((_, number), mut slab) in std::mem::take(&mut self.open) {
+            let needed = Slab::pages_for(slab.begun, self.number);
+            let surplus = slab.resident_pages - needed;
+            if surplus > 0 && release(number, needed, surplus) {
+                slab.resident_pages = needed;
+                trimmed += surplus;
+            }
+            self.insert(number, slab);
+        }
+        trimmed
+    }
+
     /// Slots taken, and resident pages.
     pub(super) fn holdings(&self) -> (usize, usize) {
         let slots = self.slots();

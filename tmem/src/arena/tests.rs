@@ -67,6 +67,26 @@ fn the_limit_and_the_end_of_the_range_are_told_apart() {
 }
 
 #[test]
+fn memory_ahead_of_its_use_is_charged_and_goes_back_when_it_is_not_used() {
+    let (arena, quota) = arena(400);
+    let store = || arena.store(PoolKind::Persistent, &[5; PAGE_SIZE], &quota).unwrap();
+    let slots: Vec<_> = (0..20 * SLAB_BYTES / PAGE_SIZE).map(|_| store()).collect();
+    let needed = slots.len() * PAGE_SIZE;
+    assert!(arena.holdings().resident_bytes > needed);
+    assert_eq!(quota.used(), arena.holdings().resident_bytes as u64);
+    arena.store(PoolKind::Persistent, &[5; 100], &quota).unwrap();
+    arena.release_idle(&quota);
+    arena.trim(&quota);
+    assert_eq!(arena.holdings().resident_bytes, needed + PAGE_SIZE);
+    assert_eq!(quota.used(), (needed + PAGE_SIZE) as u64);
+    let intact = |slot| {
+        // SAFETY: the slots are not freed.
+        unsafe { arena.bytes(slot) == [5; PAGE_SIZE] }
+    };
+    assert!(slots.into_iter().all(intact));
+}
+
+#[test]
 fn a_slab_taken_in_vain_goes_back() {
     let (arena, quota) = arena(1);
     quota.set_limit(0);

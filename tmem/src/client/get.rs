@@ -58,7 +58,9 @@ impl Client {
             let Some(found) = self.find(pool, key) else {
                 return if pool.pages() == 0 { Status::Empty } else { Status::Miss };
             };
-            memory.expect_write(frame);
+            if matches!(found.contents, Contents::Stored(..)) {
+                memory.expect_write(frame);
+            }
             let copied = with_scratch(|scratch| self.copy_out(found.contents, frame, memory, scratch));
             let taken = if exclusive && copied.is_ok() {
                 self.take(pool, &found)

@@ -62,7 +62,7 @@ impl Client {
                 break;
             }
         }
-        self.release_idle();
+        self.release_unused();
         pass.smaller
     }
 

@@ -35,7 +35,7 @@ impl Client {
         let before = self.quota.used();
         let freed = || before.saturating_sub(self.quota.used());
         if bytes > 0 {
-            self.release_idle();
+            self.release_unused();
         }
         // What a guest puts meanwhile is not asked for: a busy one must not keep the caller here.
         let mut left = self.statistics().ephemeral_pages;
@@ -56,12 +56,12 @@ impl Client {
         freed()
     }
 
-    /// Frees up to `max_pages` pages that were flushed, and when none are left gives all empty slabs back; for the host's
+    /// Frees up to `max_pages` pages that were flushed, and when none are left gives all unused memory back; for the host's
     /// idle time. Returns how many pages (or empty objects and leaves) it freed; 0 when there is nothing left to do.
     pub fn reclaim(&self, max_pages: u64) -> u64 {
         let freed = self.reclaim_detached(max_pages);
         if freed == 0 {
-            self.release_idle();
+            self.release_unused();
         }
         freed
     }
@@ -93,6 +93,11 @@ impl Client {
     /// Gives back to the host what is resident and holds nothing. Returns the bytes.
     pub(super) fn release_idle(&self) -> usize {
         self.arena.release_idle(&self.quota) + self.staging.release(&self.quota)
+    }
+
+    /// The same, and what slabs in use have not begun to use.
+    pub(super) fn release_unused(&self) -> usize {
+        self.release_idle() + self.arena.trim(&self.quota)
     }
 
     /// Whether the client holds no more than its limit, if need be after making some room.
