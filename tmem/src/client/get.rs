@@ -52,15 +52,14 @@ impl Client {
     }
 
     fn get_from(&self, pool: &Pool, key: Key, frame: u64, exclusive: bool, memory: &impl GuestPages) -> Status {
+        // While the page is looked up.
+        memory.expect_write(frame);
         // An exclusive get whose page was replaced or taken while it copied starts again; each round means that
         // another call on this key succeeded.
         loop {
             let Some(found) = self.find(pool, key) else {
                 return if pool.pages() == 0 { Status::Empty } else { Status::Miss };
             };
-            if matches!(found.contents, Contents::Stored(..)) {
-                memory.expect_write(frame);
-            }
             let copied = with_scratch(|scratch| self.copy_out(found.contents, frame, memory, scratch));
             let taken = if exclusive && copied.is_ok() {
                 self.take(pool, &found)
