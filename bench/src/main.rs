@@ -6,6 +6,7 @@
 mod compare;
 mod contender;
 mod machine;
+mod metadata;
 mod pages;
 mod results;
 mod run;
@@ -34,6 +35,8 @@ enum Command {
         /// The later results
         b: PathBuf,
     },
+    /// Print what the index takes for a file cache: every file of a folder an object, every 4 KiB of it a page
+    Metadata(metadata::Arguments),
 }
 
 /// What to measure.
@@ -64,6 +67,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.command {
         Some(Command::Compare { a, b }) => compare::print(&a, &b),
+        Some(Command::Metadata(arguments)) => metadata::print(&arguments),
         None => run::run(&arguments.run),
     }
 }

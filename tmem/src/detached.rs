@@ -1,7 +1,6 @@
 //! Trees that were cut off by a flush and wait to be freed.
 
 use std::collections::VecDeque;
-use std::collections::btree_map;
 use std::sync::Arc;
 
 use crate::index::{Leaf, Object, Pool};
@@ -16,7 +15,7 @@ pub(crate) enum Detached {
     /// An object whose tree is cut off.
     Object(Arc<Object>),
     /// What is left of an object.
-    Leaves(btree_map::IntoIter<u32, Arc<Leaf>>),
+    Leaves(Box<dyn Iterator<Item = Arc<Leaf>> + Send>),
 }
 
 /// The queue of what is to be freed, oldest first.

@@ -1,74 +1,165 @@
 //! The order in which leaves are looked at.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
-use crate::index::{Leaf, Object};
+use crate::index::Leaf;
 use crate::lock::Lock;
 
-/// Stale places that are tolerated before they are swept out.
+/// Empty places, or room for places, that are tolerated whatever the number of leaves.
 const SLACK: usize = 64;
 
-/// A leaf, as long as it lives.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) object: Weak<Object>,
-    pub(crate) leaf: Weak<Leaf>,
-    pub(crate) number: u32,
+/// Where a leaf is in its hand's queue. Only the hand changes it, under its lock.
+///
+/// Places are numbered one after the other, modulo 2³¹; a leaf that has one holds twice its number and one.
+#[derive(Debug, Default)]
+pub(crate) struct Position(AtomicU32);
+
+impl Position {
+    /// Not entered yet, or taken out to be looked at.
+    const OUT: u32 = 0;
+    /// Not in its tree any more: never entered again.
+    const GONE: u32 = 2;
+
+    fn set(&self, position: u32) {
+        self.0.store(position, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A queue of all leaves of one kind of pool, oldest first.
 ///
-/// It holds no page and keeps no leaf alive. Leaves that were flushed leave stale places behind; when these are the
-/// majority they are swept out, so that the queue's memory follows the number of leaves.
+/// It keeps no leaf alive. A leaf that goes leaves an empty place; when these are a third of all they are swept out, so
+/// that the queue's memory follows the number of leaves.
 #[derive(Debug, Default)]
-pub(crate) struct Hand {
-    places: Lock<VecDeque<Place>>,
-    leaves: AtomicUsize,
+pub(crate) struct Hand(Lock<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// A leaf that is gone has left its place empty.
+    places: VecDeque<Option<Weak<Leaf>>>,
+    /// Number of the first place.
+    first: u32,
+    empty: usize,
+    /// Leaves that were entered and have not left; one that is being looked at has no place.
+    leaves: usize,
 }
 
 impl Hand {
-    /// Heap bytes of a leaf's place: the queue doubles its room, and as much again may be stale.
-    pub(crate) const PLACE_BYTES: usize = 2 * size_of::<Place>();
+    /// Heap bytes of a leaf's place: the queue doubles its room.
+    pub(crate) const PLACE_BYTES: usize = 2 * size_of::<Option<Weak<Leaf>>>();
 
     /// Enters a new leaf.
-    pub(crate) fn enter(&self, object: &Arc<Object>, leaf: &Arc<Leaf>, number: u32) {
-        let leaves = self.leaves.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut places = self.places.lock();
-        if places.len() > 2 * leaves + SLACK {
-            places.retain(|place| place.leaf.strong_count() > 0);
-        }
-        places.push_back(Place { object: Arc::downgrade(object), leaf: Arc::downgrade(leaf), number });
+    pub(crate) fn enter(&self, leaf: &Arc<Leaf>) {
+        let mut queue = self.0.lock();
+        queue.leaves += 1;
+        queue.push_back(leaf);
     }
 
-    /// Counts a leaf that was removed from its tree; its place goes when the hand or a sweep comes by.
-    pub(crate) fn leave(&self) {
-        self.leaves.fetch_sub(1, Ordering::Relaxed);
+    /// Strikes out a leaf that was removed from its tree.
+    pub(crate) fn leave(&self, leaf: &Leaf) {
+        let mut queue = self.0.lock();
+        queue.leaves -= 1;
+        queue.strike_out(leaf.position.get());
+        leaf.position.set(Position::GONE);
+        queue.shrink();
     }
 
-    /// Number of places, stale ones included: as often [`next`](Self::next) comes by all leaves.
+    /// Number of leaves in the queue: as often [`next`](Self::next) comes by all of them.
     pub(crate) fn places(&self) -> usize {
-        self.places.lock().len()
+        let queue = self.0.lock();
+        queue.places.len() - queue.empty
     }
 
     /// Number of leaves entered and not removed.
     pub(crate) fn leaves(&self) -> usize {
-        self.leaves.load(Ordering::Relaxed)
+        self.0.lock().leaves
     }
 
-    /// Takes the oldest place.
-    pub(crate) fn next(&self) -> Option<Place> {
-        self.places.lock().pop_front()
+    /// Takes the oldest leaf.
+    pub(crate) fn next(&self) -> Option<Arc<Leaf>> {
+        self.0.lock().pop_front()
     }
 
-    /// Puts a place back as the newest.
-    pub(crate) fn requeue(&self, place: Place) {
-        self.places.lock().push_back(place);
+    /// Puts a leaf back as the newest, unless it is gone.
+    pub(crate) fn requeue(&self, leaf: &Arc<Leaf>) {
+        let mut queue = self.0.lock();
+        if leaf.position.get() == Position::OUT {
+            queue.push_back(leaf);
+        }
     }
 
-    /// Puts a place back as the oldest, to go on with it.
-    pub(crate) fn resume(&self, place: Place) {
-        self.places.lock().push_front(place);
+    /// Puts a leaf back as the oldest, to go on with it, unless it is gone.
+    pub(crate) fn resume(&self, leaf: &Arc<Leaf>) {
+        let mut queue = self.0.lock();
+        if leaf.position.get() == Position::OUT {
+            queue.push_front(leaf);
+        }
+    }
+}
+
+impl Queue {
+    /// What a leaf at the `at`-th place holds.
+    #[allow(clippy::cast_possible_truncation, reason = "numbers are modulo 2³¹, and there are fewer places")]
+    fn position(&self, at: usize) -> u32 {
+        self.first.wrapping_add(at as u32) << 1 | 1
+    }
+
+    fn push_back(&mut self, leaf: &Arc<Leaf>) {
+        leaf.position.set(self.position(self.places.len()));
+        self.places.push_back(Some(Arc::downgrade(leaf)));
+    }
+
+    fn push_front(&mut self, leaf: &Arc<Leaf>) {
+        self.first = self.first.wrapping_sub(1);
+        leaf.position.set(self.position(0));
+        self.places.push_front(Some(Arc::downgrade(leaf)));
+    }
+
+    fn pop_front(&mut self) -> Option<Arc<Leaf>> {
+        loop {
+            let place = self.places.pop_front()?;
+            self.first = self.first.wrapping_add(1);
+            match place {
+                None => self.empty -= 1,
+                Some(leaf) => {
+                    let Some(leaf) = leaf.upgrade() else { continue };
+                    leaf.position.set(Position::OUT);
+                    return Some(leaf);
+                }
+            }
+        }
+    }
+
+    /// Empties the place of a leaf that holds `position`.
+    fn strike_out(&mut self, position: u32) {
+        if position & 1 == 0 {
+            return;
+        }
+        let at = (position >> 1).wrapping_sub(self.first) & (u32::MAX >> 1);
+        if let Some(place) = self.places.get_mut(at as usize) {
+            *place = None;
+            self.empty += 1;
+        }
+    }
+
+    /// Gives memory back when there is far more than leaves need.
+    fn shrink(&mut self) {
+        if self.empty > self.leaves / 2 + SLACK {
+            self.places.retain(Option::is_some);
+            self.empty = 0;
+            for (at, place) in self.places.iter().enumerate() {
+                if let Some(leaf) = place.as_ref().and_then(Weak::upgrade) {
+                    leaf.position.set(self.position(at));
+                }
+            }
+        }
+        if self.places.capacity() > 4 * self.places.len() + SLACK {
+            self.places.shrink_to(2 * self.places.len());
+        }
     }
 }

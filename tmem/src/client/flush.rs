@@ -2,7 +2,6 @@
 //!
 //! What is flushed whole is cut off in one step and freed later, a bounded number of pages with each call.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hypercall_abi::Status;
@@ -106,7 +105,7 @@ impl Client {
         let mut pages = 0;
         let emptied = {
             let tree = object.tree().read();
-            let Some(leaf) = tree.leaves.get(&number).filter(|_| tree.attached) else { return 0 };
+            let Some(leaf) = tree.leaves.get(number).filter(|_| tree.attached) else { return 0 };
             let mut state = leaf.lock();
             let mut next = state.next(first);
             while let Some((place, _)) = next.filter(|(place, _)| *place <= last) {
@@ -131,11 +130,11 @@ impl Client {
         if !tree.attached {
             return 0;
         }
-        let numbers: Vec<u32> = tree.leaves.range(first..=last).map(|(number, _)| *number).collect();
-        let leaves: BTreeMap<u32, Arc<Leaf>> =
-            numbers.iter().filter_map(|number| tree.leaves.remove_entry(number)).collect();
+        let before = tree.leaves.heap_bytes();
+        let leaves = tree.leaves.remove_range(first..=last);
+        self.quota.refund_metadata(before - tree.leaves.heap_bytes());
         let mut pages = 0;
-        for leaf in leaves.values() {
+        for leaf in &leaves {
             let mut state = leaf.lock();
             state.attached = false;
             pages += state.len() as u64;
@@ -146,7 +145,7 @@ impl Client {
         let emptied = tree.leaves.is_empty();
         drop(tree);
         if !leaves.is_empty() {
-            self.detached.push(Detached::Leaves(leaves.into_iter()));
+            self.detached.push(Detached::Leaves(Box::new(leaves.into_iter())));
         }
         if emptied {
             self.remove_if_empty(pool, object);

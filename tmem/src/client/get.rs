@@ -89,7 +89,7 @@ impl Client {
                 // It left the map before it was cut off, so the next look finds another one or none.
                 continue;
             }
-            let leaf = tree.leaves.get(&number)?;
+            let leaf = tree.leaves.get(number)?;
             let mut state = leaf.lock();
             let entry = state.get(place);
             let contents = entry.contents()?;

@@ -1,7 +1,7 @@
 //! What must hold whenever no call is under way; for the tests.
 
 use crate::hand::Hand;
-use crate::index::{Contents, Leaf, LeafState, Object, Pool};
+use crate::index::{Contents, LeafState, Object, Pool};
 use crate::key::{PAGE_SIZE, PoolKind};
 
 use super::Client;
@@ -70,17 +70,17 @@ impl Client {
         let tree = object.tree().read();
         assert!(tree.attached && !tree.leaves.is_empty(), "an object in the map has a page");
         let mut pages = 0;
-        for leaf in tree.leaves.values() {
-            pages += self.check_leaf(kind, leaf, &leaf.lock(), sums);
+        for leaf in tree.leaves.to_vec() {
+            pages += self.check_leaf(kind, &leaf.lock(), sums);
         }
         assert_eq!(object.pages(), pages, "pages of an object");
         sums.pages[kind as usize] += pages;
         sums.objects += 1;
-        sums.metadata_bytes += Object::BYTES;
+        sums.metadata_bytes += Object::BYTES + tree.leaves.heap_bytes();
     }
 
-    fn check_leaf(&self, kind: PoolKind, leaf: &Leaf, state: &LeafState, sums: &mut Sums) -> u64 {
-        assert!(leaf.kind() == kind && state.attached && !state.is_empty(), "a leaf in the tree has a page");
+    fn check_leaf(&self, kind: PoolKind, state: &LeafState, sums: &mut Sums) -> u64 {
+        assert!(state.kind == kind && state.attached && !state.is_empty(), "a leaf in the tree has a page");
         assert!(!state.has_orphans(), "no reader is left");
         let mut pages = 0;
         let mut next = state.next(0);

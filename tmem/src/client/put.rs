@@ -158,7 +158,7 @@ impl Client {
 
     /// Makes a page visible under its key.
     fn enter(&self, pool: &Arc<Pool>, key: Key, contents: Contents) -> Result<(), Refused> {
-        let object = pool.object_or(key.object, || self.new_object(pool, key)).ok_or(Refused::OverLimit)?;
+        let object = pool.object_or(key.object, || self.new_object(key)).ok_or(Refused::OverLimit)?;
         let (number, place) = Leaf::of(key.index);
         let entered = self.enter_into(pool, &object, number, place, contents);
         if entered.is_err() {
@@ -168,10 +168,10 @@ impl Client {
         entered
     }
 
-    fn new_object(&self, pool: &Arc<Pool>, key: Key) -> Option<Object> {
+    fn new_object(&self, key: Key) -> Option<Object> {
         self.quota.try_charge_metadata(Object::BYTES).ok()?;
         self.counters.count(Counter::Objects);
-        Some(Object::new(key.object, pool))
+        Some(Object::new(key.object, key.pool))
     }
 
     fn enter_into(
@@ -187,7 +187,7 @@ impl Client {
             if !tree.attached {
                 return Err(Refused::Detached);
             }
-            tree.leaves.get(&number).map(|leaf| self.enter_leaf(pool, object, leaf, place, contents))
+            tree.leaves.get(number).map(|leaf| self.enter_leaf(pool, object, leaf, place, contents))
         };
         let replaced = match replaced {
             Some(replaced) => replaced?,
@@ -211,16 +211,16 @@ impl Client {
         if !tree.attached {
             return Err(Refused::Detached);
         }
-        if let Some(leaf) = tree.leaves.get(&number) {
+        if let Some(leaf) = tree.leaves.get(number) {
             return self.enter_leaf(pool, object, leaf, place, contents);
         }
         let kind = pool.kind();
-        let leaf = Arc::new(Leaf::new(kind));
-        let bytes = LEAF_BYTES + leaf.lock().heap_bytes();
+        let bytes = LEAF_BYTES + tree.leaves.growth_bytes();
         self.quota.try_charge_metadata(bytes).map_err(|_| Refused::OverLimit)?;
-        self.hand(kind).enter(object, &leaf, number);
-        let leaf = tree.leaves.entry(number).or_insert(leaf);
-        self.enter_leaf(pool, object, leaf, place, contents)
+        let leaf = Arc::new(Leaf::new(Arc::downgrade(object), number, kind));
+        self.hand(kind).enter(&leaf);
+        tree.leaves.insert(Arc::clone(&leaf));
+        self.enter_leaf(pool, object, &leaf, place, contents)
     }
 
     /// Makes a page visible in a leaf of an attached tree, which the caller holds. Returns what can be freed.
@@ -255,7 +255,7 @@ impl Client {
         let (number, place) = Leaf::of(key.index);
         pool.object(key.object).is_some_and(|object| {
             let tree = object.tree().read();
-            tree.attached && tree.leaves.get(&number).is_some_and(|leaf| !leaf.lock().get(place).is_absent())
+            tree.attached && tree.leaves.get(number).is_some_and(|leaf| !leaf.lock().get(place).is_absent())
         })
     }
 }

@@ -54,10 +54,10 @@ impl Client {
         let hand = self.hand(KIND);
         let mut pass = Pass { go_on, evacuation: self.arena.evacuation(KIND), room: true, smaller: 0 };
         for _ in 0..hand.places() {
-            let Some(place) = hand.next() else { break };
-            let (Some(object), Some(leaf)) = (place.object.upgrade(), place.leaf.upgrade()) else { continue };
+            let Some(leaf) = hand.next() else { break };
+            let Some(object) = leaf.object() else { continue };
             let passed = self.pass_leaf(&object, &leaf, &mut pass);
-            hand.requeue(place);
+            hand.requeue(&leaf);
             if !passed {
                 break;
             }

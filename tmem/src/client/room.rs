@@ -112,16 +112,18 @@ impl Client {
             if !tree.attached {
                 return true;
             }
-            let bytes = tree.leaves.get(&number).and_then(|leaf| {
+            let bytes = tree.leaves.get(number).and_then(|leaf| {
                 let mut state = leaf.lock();
                 state.attached = !state.is_empty();
                 (!state.attached).then(|| LEAF_BYTES + state.heap_bytes())
             });
             if let Some(bytes) = bytes {
-                tree.leaves.remove(&number);
-                self.forget_leaf(pool.kind(), bytes);
+                let before = tree.leaves.heap_bytes();
+                if let Some(leaf) = tree.leaves.remove(number) {
+                    self.forget_leaf(pool.kind(), &leaf, bytes + before - tree.leaves.heap_bytes());
+                }
             }
-            (!tree.leaves.contains_key(&number), tree.leaves.is_empty())
+            (tree.leaves.get(number).is_none(), tree.leaves.is_empty())
         };
         if emptied {
             self.remove_if_empty(pool, object);
@@ -141,9 +143,9 @@ impl Client {
         self.counters.subtract(Counter::Objects, 1);
     }
 
-    fn forget_leaf(&self, kind: PoolKind, bytes: usize) {
+    fn forget_leaf(&self, kind: PoolKind, leaf: &Leaf, bytes: usize) {
         self.quota.refund_metadata(bytes);
-        self.hand(kind).leave();
+        self.hand(kind).leave(leaf);
     }
 
     /// Frees up to `max_pages` flushed pages, oldest first. Returns how many pages, empty objects and empty leaves.
@@ -172,12 +174,13 @@ impl Client {
                         tree.attached = false;
                         std::mem::take(&mut tree.leaves)
                     };
+                    self.quota.refund_metadata(leaves.heap_bytes());
                     self.forget_object();
                     self.detached.resume(Detached::Leaves(leaves.into_iter()));
                     freed += 1;
                 }
                 Some(Detached::Leaves(mut leaves)) => {
-                    if let Some((_, leaf)) = leaves.next() {
+                    if let Some(leaf) = leaves.next() {
                         self.detached.resume(Detached::Leaves(leaves));
                         freed += self.free_leaf(&leaf).max(1);
                     }
@@ -197,13 +200,13 @@ impl Client {
 
     /// Frees the pages of a leaf that was cut off. Those that a get is copying are freed by it.
     fn free_leaf(&self, leaf: &Leaf) -> u64 {
-        let kind = leaf.kind();
         let mut state = leaf.lock();
+        let kind = state.kind;
         state.attached = false;
         let bytes = LEAF_BYTES + state.heap_bytes();
         let pages = state.clear(|contents| self.release(kind, contents)) as u64;
         drop(state);
-        self.forget_leaf(kind, bytes);
+        self.forget_leaf(kind, leaf, bytes);
         self.counters.subtract(Counter::DetachedPages, pages);
         pages
     }
@@ -216,25 +219,25 @@ impl Client {
             if evicted >= bound.pages {
                 break;
             }
-            let Some(place) = hand.next() else { break };
-            let (Some(object), Some(leaf)) = (place.object.upgrade(), place.leaf.upgrade()) else { continue };
-            let Some(pool) = object.pool() else { continue };
+            let Some(leaf) = hand.next() else { break };
+            let Some(object) = leaf.object() else { continue };
+            let Some(pool) = self.pool(object.pool()) else { continue };
             let most = bound.pages - evicted;
             match self.evict_from(&pool, &object, &leaf, most) {
                 Passed::Gone => {}
                 Passed::Emptied(pages) => {
                     evicted += pages;
-                    if !self.prune(&pool, &object, place.number) {
-                        hand.requeue(place);
+                    if !self.prune(&pool, &object, leaf.number()) {
+                        hand.requeue(&leaf);
                     }
                 }
                 Passed::Half(pages) => {
                     evicted += pages;
-                    hand.resume(place);
+                    hand.resume(&leaf);
                 }
                 Passed::Whole(pages) => {
                     evicted += pages;
-                    hand.requeue(place);
+                    hand.requeue(&leaf);
                 }
             }
         }

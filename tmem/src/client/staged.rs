@@ -79,7 +79,7 @@ impl Client {
         let (number, place) = Leaf::of(key.index);
         let leaf = {
             let tree = object.tree().read();
-            let leaf = tree.leaves.get(&number).filter(|_| tree.attached)?;
+            let leaf = tree.leaves.get(number).filter(|_| tree.attached)?;
             let mut state = leaf.lock();
             let entry = state.get(place);
             if entry.contents() != Some(Contents::Staged(page)) {

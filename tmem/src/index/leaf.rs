@@ -1,18 +1,24 @@
 //! The entries of 512 neighbouring indexes, behind one lock.
 
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard, Weak};
 
+use crate::hand::Position;
 use crate::key::PoolKind;
 use crate::lock::Lock;
 
 use super::entry::{Contents, Entry};
+use super::heap::shared_bytes;
+use super::object::Object;
 pub(crate) use super::slots::LEAF_PAGES;
 use super::slots::Slots;
 
 /// A leaf of an object's tree.
 #[derive(Debug)]
 pub(crate) struct Leaf {
-    kind: PoolKind,
+    object: Weak<Object>,
+    number: u32,
+    /// Where it is among all leaves; the hand's.
+    pub(crate) position: Position,
     state: Lock<LeafState>,
 }
 
@@ -22,21 +28,32 @@ pub(crate) struct LeafState {
     /// Whether the leaf is in its object's tree. One that is not never gets another page, and its pages are counted
     /// as detached.
     pub(crate) attached: bool,
+    /// Kind of the pool that the leaf belongs to.
+    pub(crate) kind: PoolKind,
     slots: Slots,
-    /// Pinned entries that were replaced or removed; their last reader frees them.
-    orphans: Vec<Entry>,
+    /// Pinned entries that were replaced or removed; their last reader frees them. Rare, so they cost a pointer.
+    #[expect(clippy::box_collection, reason = "a vector's capacity and length would be in every leaf")]
+    orphans: Option<Box<Vec<Entry>>>,
 }
 
 impl Leaf {
-    /// Heap bytes of an empty leaf itself: the block with its two counts, and the tree's share for its pointer.
-    pub(crate) const BYTES: usize = size_of::<Self>() + 2 * size_of::<usize>() + 16 + TREE_SHARE_BYTES;
+    /// Heap bytes of a leaf with room for one entry.
+    pub(crate) const BYTES: usize = shared_bytes::<Self>();
 
-    pub(crate) fn new(kind: PoolKind) -> Self {
-        Self { kind, state: Lock::new(LeafState { attached: true, slots: Slots::new(), orphans: Vec::new() }) }
+    /// The leaf of that number of an object, which is in a pool of this kind.
+    pub(crate) fn new(object: Weak<Object>, number: u32, kind: PoolKind) -> Self {
+        let state = LeafState { attached: true, kind, slots: Slots::new(), orphans: None };
+        Self { object, number, position: Position::default(), state: Lock::new(state) }
     }
 
-    pub(crate) fn kind(&self) -> PoolKind {
-        self.kind
+    /// The object, while it lives.
+    pub(crate) fn object(&self) -> Option<Arc<Object>> {
+        self.object.upgrade()
+    }
+
+    /// Which part of the object's indexes it covers.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, LeafState> {
@@ -50,9 +67,6 @@ impl Leaf {
         (index / pages, (index % pages) as u16)
     }
 }
-
-/// A leaf's share of a tree node (11 places of 12 bytes each, at least half of them used).
-const TREE_SHARE_BYTES: usize = 26;
 
 /// An entry that left the index: the caller frees its slot, unless a reader still holds it.
 pub(crate) type Removed = Option<Contents>;
@@ -72,7 +86,7 @@ impl LeafState {
 
     /// Whether a reader is left of a page that is not here any more.
     pub(crate) fn has_orphans(&self) -> bool {
-        !self.orphans.is_empty()
+        self.orphans.is_some()
     }
 
     /// Heap bytes of the entries.
@@ -120,7 +134,7 @@ impl LeafState {
 
     /// Takes every page out, hands those that no reader holds to `free`, and returns how many there were.
     pub(crate) fn clear(&mut self, mut free: impl FnMut(Contents)) -> usize {
-        let slots = std::mem::replace(&mut self.slots, Slots::nothing());
+        let slots = std::mem::replace(&mut self.slots, Slots::new());
         let mut next = slots.next(0);
         while let Some((place, entry)) = next {
             self.disown(entry).into_iter().for_each(&mut free);
@@ -145,21 +159,25 @@ impl LeafState {
             self.slots.update(place, entry.unpinned());
             return Unpinned::Present;
         }
-        let Some(at) = self.orphans.iter().position(|orphan| orphan.contents() == Some(contents)) else {
+        let orphans = self.orphans.as_deref_mut().map_or(&mut [][..], Vec::as_mut_slice);
+        let Some(at) = orphans.iter().position(|orphan| orphan.contents() == Some(contents)) else {
             debug_assert!(false, "a pinned page is in its place or among the orphans");
             return Unpinned::Replaced(None);
         };
-        self.orphans[at] = self.orphans[at].unpinned();
-        if self.orphans[at].pins() > 0 {
+        orphans[at] = orphans[at].unpinned();
+        if orphans[at].pins() > 0 {
             return Unpinned::Replaced(None);
         }
-        self.orphans.swap_remove(at);
+        if let Some(orphans) = &mut self.orphans {
+            orphans.swap_remove(at);
+        }
+        self.orphans.take_if(|orphans| orphans.is_empty());
         Unpinned::Replaced(Some(contents))
     }
 
     fn disown(&mut self, old: Entry) -> Removed {
         if old.pins() > 0 {
-            self.orphans.push(old);
+            self.orphans.get_or_insert_default().push(old);
             return None;
         }
         old.contents()
@@ -181,13 +199,22 @@ mod tests {
     use super::*;
     use crate::arena::Slot;
 
+    fn leaf() -> Leaf {
+        Leaf::new(Weak::new(), 0, PoolKind::Persistent)
+    }
+
+    #[test]
+    fn a_leaf_fits_a_block_of_80_bytes() {
+        assert_eq!(Leaf::BYTES, 80);
+    }
+
     fn stored(place: u64) -> Contents {
         Contents::Stored(Tier::Lz4, Slot::new(place, 100))
     }
 
     #[test]
     fn a_pinned_page_is_freed_by_its_last_reader() {
-        let leaf = Leaf::new(PoolKind::Persistent);
+        let leaf = leaf();
         let mut state = leaf.lock();
         state.insert(3, Entry::new(stored(7)));
         assert!(state.pin(3) && state.pin(3));
@@ -199,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_unpinned_page_is_freed_at_once() {
-        let leaf = Leaf::new(PoolKind::Persistent);
+        let leaf = leaf();
         let mut state = leaf.lock();
         state.insert(3, Entry::new(stored(7)));
         assert!(state.pin(3));

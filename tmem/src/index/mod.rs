@@ -1,7 +1,7 @@
 //! Where a key's page is: pool → object → leaf → entry.
 //!
 //! ```text
-//!  Pool ── DashMap<ObjectId, Arc<Object>> ── Tree { leaf number → Arc<Leaf> } ── Slots ── Entry (8 bytes)
+//!  Pool ── Objects { id → Arc<Object> } ── Leaves { number → Arc<Leaf> } ── Slots { place → Entry (8 bytes) }
 //! ```
 //!
 //! Lock order: a shard of the pool's map, then an object's tree, then a leaf. The map hands out the `Arc` and its guard
@@ -9,12 +9,16 @@
 //! index is held while guest memory is copied or a page is compressed or decompressed.
 
 mod entry;
+mod heap;
 mod leaf;
+mod leaves;
 mod object;
+mod objects;
 mod pool;
 mod slots;
 
 pub(crate) use entry::{Contents, Entry, Tier};
 pub(crate) use leaf::{LEAF_PAGES, Leaf, LeafState, Unpinned};
 pub(crate) use object::Object;
-pub(crate) use pool::{HashKey, Pool};
+pub(crate) use objects::HashKey;
+pub(crate) use pool::Pool;

@@ -1,20 +1,18 @@
 //! One object: a tree of leaves that can be cut off as a whole.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::key::ObjectId;
 use crate::lock::SharedLock;
 
-use super::leaf::Leaf;
-use super::pool::Pool;
+use super::heap::shared_bytes;
+use super::leaves::Leaves;
+use super::objects::Objects;
 
 /// A file or swap area of the guest.
 #[derive(Debug)]
 pub(crate) struct Object {
     id: ObjectId,
-    pool: std::sync::Weak<Pool>,
     /// Pages present. Changed under the tree's shared lock, so that the exclusive one reads it exactly.
     pages: AtomicU64,
     tree: SharedLock<Tree>,
@@ -27,26 +25,28 @@ pub(crate) struct Object {
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) attached: bool,
-    pub(crate) leaves: BTreeMap<u32, Arc<Leaf>>,
+    /// Id of the object's pool.
+    pub(crate) pool: u32,
+    pub(crate) leaves: Leaves,
 }
 
 impl Object {
-    /// Heap bytes of an object without leaves: itself, its share of the pool's map (a bucket of 32 bytes and a control
-    /// byte, at the worst load that doubling leaves), and the tree's first node.
-    pub(crate) const BYTES: usize = size_of::<Self>() + 2 * size_of::<usize>() + 16 + 76 + 144;
+    /// Heap bytes of an object without leaves: itself, and its share of the pool's map.
+    pub(crate) const BYTES: usize = shared_bytes::<Self>() + Objects::SHARE_BYTES;
 
-    pub(crate) fn new(id: ObjectId, pool: &Arc<Pool>) -> Self {
-        let tree = SharedLock::new(Tree { attached: true, leaves: BTreeMap::new() });
-        Self { id, pool: Arc::downgrade(pool), pages: AtomicU64::new(0), tree }
+    /// An object of the pool of id `pool`.
+    pub(crate) fn new(id: ObjectId, pool: u32) -> Self {
+        let tree = SharedLock::new(Tree { attached: true, pool, leaves: Leaves::None });
+        Self { id, pages: AtomicU64::new(0), tree }
     }
 
-    pub(crate) fn id(&self) -> ObjectId {
-        self.id
+    pub(crate) fn id(&self) -> &ObjectId {
+        &self.id
     }
 
-    /// The pool, while it lives.
-    pub(crate) fn pool(&self) -> Option<Arc<Pool>> {
-        self.pool.upgrade()
+    /// Id of the object's pool.
+    pub(crate) fn pool(&self) -> u32 {
+        self.tree.read().pool
     }
 
     pub(crate) fn tree(&self) -> &SharedLock<Tree> {
@@ -63,5 +63,15 @@ impl Object {
 
     pub(crate) fn subtract_pages(&self, pages: u64) {
         self.pages.fetch_sub(pages, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_fits_a_block_of_96_bytes() {
+        assert_eq!(shared_bytes::<Object>(), 96);
     }
 }

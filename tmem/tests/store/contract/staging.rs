@@ -6,7 +6,7 @@ use tmem::{Client, ClientConfig, PAGE_SIZE, Page, Status};
 
 use super::{OBJECT, configured, ephemeral, key, persistent};
 use crate::guest::{BAD, Guest, get, put};
-use crate::pages::{mixed, random, same_filled, text};
+use crate::pages::{mixed, random, same_filled, sparse, text};
 
 const PAGES: u32 = 16;
 const BYTES: usize = PAGES as usize * PAGE_SIZE;
@@ -144,7 +144,7 @@ fn a_put_that_asks_for_a_ratio_is_answered_by_the_ratio() {
     let client = configured(config);
     let pool = persistent(&client);
     assert_eq!(put(&client, key(pool, 0), random(0)), Status::PoorRatio);
-    assert_eq!(put(&client, key(pool, 0), page(0)), Status::Ok);
+    assert_eq!(put(&client, key(pool, 0), sparse(1)), Status::Ok);
     assert_eq!(client.statistics().staged_pages, 0);
 }
 
