@@ -1,7 +1,7 @@
-//! Background work on persistent pages: cold ones are compressed once more, smaller and slower, and pages move out of
-//! slabs that are nearly empty, so that these can go back to the host.
+//! Background work on stored pages: cold persistent ones are compressed once more, smaller and slower, and pages of both
+//! kinds move out of slabs that are nearly empty, so that these can go back to the host.
 //!
-//! A page is cold when nobody loaded it while the hand came by three times: each pass makes every page one older, a load
+//! A persistent page is cold when nobody loaded it while the hand came by three times: each pass makes every page one older, a load
 //! makes it young again.
 
 use crate::arena::{Evacuation, Slot};
@@ -13,8 +13,6 @@ use crate::statistics::Counter;
 use super::Client;
 use super::replace::{Copy, Held};
 
-/// The pools whose pages are kept, and so are worth the work.
-const KIND: PoolKind = PoolKind::Persistent;
 /// Age of a cold page: passes that it has seen without a load, as many as the entry can count.
 const COLD: u8 = 3;
 
@@ -36,6 +34,7 @@ struct Job {
 /// One pass over all pages, as far as it came.
 struct Pass<G> {
     go_on: G,
+    kind: PoolKind,
     evacuation: Evacuation,
     /// Whether there was room for what was recompressed so far. Where there is none, the work would be for nothing.
     room: bool,
@@ -43,27 +42,41 @@ struct Pass<G> {
 }
 
 impl Client {
-    /// One pass over all pages of persistent pools: each gets one older; those that were cold already are compressed by
-    /// Zstandard where that saves an eighth; those in slabs that others have room for move there. Memory that is free
-    /// by it goes back to the host. Asks `go_on` before each page that it works on, and ends early where that is false.
+    /// One pass over all pages: each of a persistent pool gets one older; those of them that were cold already are
+    /// compressed by Zstandard where that saves an eighth; pages of any pool in slabs that others have room for move
+    /// there. Memory that is free by it goes back to the host. Asks `go_on` before each page that it works on, and ends early where that is false.
     /// Returns how many pages are smaller now.
     ///
     /// Meant for a thread of its own, at long intervals: a page is cold after three of them. `go_on` may sleep, to rest
     /// between pages; no lock is held then.
-    pub fn recompress(&self, go_on: impl FnMut() -> bool) -> u64 {
-        let hand = self.hand(KIND);
-        let mut pass = Pass { go_on, evacuation: self.arena.evacuation(KIND), room: true, smaller: 0 };
-        for _ in 0..hand.places() {
-            let Some(leaf) = hand.next() else { break };
-            let Some(object) = leaf.object() else { continue };
-            let passed = self.pass_leaf(&object, &leaf, &mut pass);
-            hand.requeue(&leaf);
-            if !passed {
+    pub fn recompress(&self, mut go_on: impl FnMut() -> bool) -> u64 {
+        let mut smaller = 0;
+        for kind in [PoolKind::Persistent, PoolKind::Ephemeral] {
+            let evacuation = self.arena.evacuation(kind);
+            let mut pass = Pass { go_on: &mut go_on, kind, evacuation, room: true, smaller: 0 };
+            let finished = self.pass_leaves(&mut pass);
+            smaller += pass.smaller;
+            if !finished {
                 break;
             }
         }
-        self.release_unused();
-        pass.smaller
+        self.release_idle();
+        smaller
+    }
+
+    /// Passes all leaves once. Returns `false` where it was told to stop.
+    fn pass_leaves(&self, pass: &mut Pass<impl FnMut() -> bool>) -> bool {
+        let hand = self.hand(pass.kind);
+        for _ in 0..hand.places() {
+            let Some(leaf) = hand.next() else { break };
+            let Some(object) = leaf.object() else { continue };
+            let passed = self.pass_leaf(&object, &leaf, pass);
+            hand.requeue(&leaf);
+            if !passed {
+                return false;
+            }
+        }
+        true
     }
 
     /// Passes the pages of one leaf. Returns `false` where it was told to stop.
@@ -72,10 +85,10 @@ impl Client {
         while (pass.go_on)() {
             let Some(job) = pass.next_job(leaf, from) else { return true };
             from = job.place + 1;
-            let copy = self.copy(&job, &pass.evacuation);
+            let copy = self.copy(&job, pass.kind, &pass.evacuation);
             pass.room &= job.task == Task::Move || !matches!(copy, Copy::NoRoom);
             let contents = Contents::Stored(job.tier, job.slot);
-            let done = self.publish(&Held { kind: KIND, object, leaf, place: job.place, contents }, &copy);
+            let done = self.publish(&Held { kind: pass.kind, object, leaf, place: job.place, contents }, &copy);
             match job.task {
                 Task::Recompress if done => {
                     pass.smaller += 1;
@@ -89,15 +102,15 @@ impl Client {
     }
 
     /// Makes a second copy as the task says.
-    fn copy(&self, job: &Job, evacuation: &Evacuation) -> Copy {
+    fn copy(&self, job: &Job, kind: PoolKind, evacuation: &Evacuation) -> Copy {
         // SAFETY: the slot is pinned, and stays so until `publish` has the copy.
         let stored = unsafe { self.arena.bytes(job.slot) };
-        let store = |bytes: &[u8]| self.arena.store(KIND, bytes, &self.quota);
+        let store = |bytes: &[u8]| self.arena.store(kind, bytes, &self.quota);
         match job.task {
             Task::Move => match store(stored) {
                 // The room that there was is gone: moving to where others move away from empties nothing.
                 Ok(slot) if evacuation.includes(slot) => {
-                    self.free(KIND, Contents::Stored(job.tier, slot));
+                    self.free(kind, Contents::Stored(job.tier, slot));
                     Copy::NoRoom
                 }
                 Ok(slot) => Copy::Made { contents: Contents::Stored(job.tier, slot), settled: false },
@@ -118,13 +131,15 @@ impl Client {
 }
 
 impl<G> Pass<G> {
-    /// Makes the pages from `from` on one older until there is one to work on, and pins that.
+    /// Makes persistent pages from `from` on one older until there is one to work on, and pins that. The ages of ephemeral
+    /// ones are the eviction's.
     fn next_job(&self, leaf: &Leaf, from: u16) -> Option<Job> {
         let mut state = leaf.lock();
         let mut next = state.next(from);
         while let Some((place, entry)) = next {
-            let is_cold = entry.age() == COLD;
-            if !is_cold {
+            let ages = self.kind == PoolKind::Persistent;
+            let is_cold = ages && entry.age() == COLD;
+            if ages && !is_cold {
                 state.set_age(place, entry.age() + 1);
             }
             if let Some(Contents::Stored(tier, slot)) = entry.contents() {
