@@ -44,7 +44,8 @@ pub fn test(arguments: &Arguments) -> Result<()> {
     Ok(cmd!(shell, "cargo run --quiet --package tests --bin run-cases -- --scope test {cases...}").run()?)
 }
 
-/// What is too long for every change: every case on every kernel, and the store's tests under AddressSanitizer.
+/// What is too long for every change: every case on every kernel, the store's tests under AddressSanitizer, and a long
+/// life of a store.
 pub fn soak(arguments: &Arguments) -> Result<()> {
     requirements::install()?;
     let shell = workspace()?;
@@ -56,6 +57,7 @@ pub fn soak(arguments: &Arguments) -> Result<()> {
         cmd!(shell, "cargo +nightly test --quiet --package tmem {tests...}")
             .env("RUSTFLAGS", "-Zsanitizer=address")
             .run()?;
+        cmd!(shell, "cargo test --quiet --release --package tmem --test churn -- --ignored").run()?;
     }
     Ok(cmd!(shell, "cargo run --quiet --package tests --bin run-cases -- --scope soak {cases...}").run()?)
 }
