@@ -1,8 +1,8 @@
 //! Background work on stored pages: cold persistent ones are compressed once more, smaller and slower, and pages of both
 //! kinds move out of slabs that are nearly empty, so that these can go back to the host.
 //!
-//! A persistent page is cold when nobody loaded it while the hand came by three times: each pass makes every page one older, a load
-//! makes it young again.
+//! A persistent page is cold when nobody loaded it while the hand came by three times: each pass makes every page one
+//! older, a load makes it young again.
 
 use crate::arena::{Evacuation, Slot};
 use crate::codec::{Packed, with_scratch};
@@ -44,8 +44,8 @@ struct Pass<G> {
 impl Client {
     /// One pass over all pages: each of a persistent pool gets one older; those of them that were cold already are
     /// compressed by Zstandard where that saves an eighth; pages of any pool in slabs that others have room for move
-    /// there. Memory that is free by it goes back to the host. Asks `go_on` before each page that it works on, and ends early where that is false.
-    /// Returns how many pages are smaller now.
+    /// there. Memory that is free by it goes back to the host. Asks `go_on` before each page that it works on, and ends
+    /// early where that is false. Returns how many pages are smaller now.
     ///
     /// Meant for a thread of its own, at long intervals: a page is cold after three of them. `go_on` may sleep, to rest
     /// between pages; no lock is held then.
@@ -60,7 +60,7 @@ impl Client {
                 break;
             }
         }
-        self.release_idle();
+        self.release_unused();
         smaller
     }
 
