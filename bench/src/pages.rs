@@ -51,13 +51,21 @@ impl PageSet {
 /// Name of the set that holds all others.
 pub(crate) const ALL: &str = "all sets together";
 
+/// Name of the set in which each page is there four times.
+pub(crate) const REPEATED: &str = "each page four times";
+const REPETITIONS: usize = 4;
+
 /// The sets that the arguments name, or those of this machine; of several also one that holds them all, for in a small
-/// one what an allocator leaves empty weighs more than it does in use.
+/// one what an allocator leaves empty weighs more than it does in use; and one with duplicates, which page sets hardly have.
 pub(crate) fn load(paths: &[PathBuf], most: usize) -> Result<Vec<PageSet>> {
     let mut sets = parts(paths, most)?;
     if sets.len() > 1 {
         let all: Vec<_> = sets.iter().flat_map(|set| set.bytes().iter().copied()).collect();
         sets.push(PageSet::new(ALL.to_owned(), &all, usize::MAX));
+    }
+    if let Some(first) = sets.first() {
+        let some = &first.bytes()[..first.pages / REPETITIONS * PAGE_SIZE];
+        sets.push(PageSet::new(REPEATED.to_owned(), &some.repeat(REPETITIONS), usize::MAX));
     }
     Ok(sets)
 }

@@ -40,6 +40,8 @@ pub struct ClientConfig {
     /// Bytes of the staging buffer: puts are answered once the page is copied there, and whoever calls
     /// [`Client::compress_staged`](crate::Client::compress_staged) has the work. 0 compresses within each put.
     pub staging_bytes: usize,
+    /// Whether background work stores equal pages of the client once.
+    pub deduplicates: bool,
     /// Address space reserved for page data. It costs nothing until used, and bounds what any limit can mean.
     pub arena_bytes: u64,
     /// Key of the hash over guest-chosen ids; take it from the system's random number generator.
@@ -60,6 +62,7 @@ impl ClientConfig {
             eviction: EvictionChoice::default(),
             max_stored_bytes: PAGE_SIZE,
             staging_bytes: 0,
+            deduplicates: true,
             arena_bytes: Self::DEFAULT_ARENA_BYTES,
             hash_seed,
         }

@@ -8,6 +8,7 @@
 //!  Client ── index      pool → object → leaf → 8-byte entry
 //!         ── codec      same-filled, raw, LZ4, Zstandard
 //!         ── staging    pages as they came, until a thread has compressed them
+//!         ── dedup      equal pages in one place
 //!         ── arena      size classes and slabs in one reserved range of addresses
 //!         ── quota      what is charged, limit, reservation
 //!         ── hand       the order in which leaves are looked at, to evict or to recompress
@@ -23,6 +24,7 @@ mod backing;
 mod client;
 mod codec;
 mod config;
+mod dedup;
 mod detached;
 mod eviction;
 mod guest;

@@ -118,12 +118,16 @@ statistics! {
         puts_staged / PutsStaged,
         /// Staged pages that were compressed later; the others were replaced, taken or flushed before.
         pages_unstaged / PagesUnstaged,
+        /// Pages that turned out equal to another and share its place.
+        pages_merged / PagesMerged,
         /// Cold pages that were compressed once more.
         pages_recompressed / PagesRecompressed,
         /// Pages that were moved to empty a slab.
         pages_moved / PagesMoved,
         /// Pages stored as one repeated word. Like all tiers: pages detached by a flush count until they are freed.
         same_filled_pages / SameFilledPages,
+        /// Pages that share a place with others.
+        shared_pages / SharedPages,
         /// Pages in the staging buffer, not compressed yet.
         staged_pages / StagedPages,
         /// Pages stored raw.
@@ -136,6 +140,8 @@ statistics! {
         page_lz_pages / PageLzPages,
         /// Bytes of same-filled words that did not fit into the index.
         same_filled_bytes / SameFilledBytes,
+        /// Bytes in places that pages share, each counted once.
+        shared_bytes / SharedBytes,
         /// Bytes of pages in the staging buffer.
         staged_bytes / StagedBytes,
         /// Bytes of pages stored raw, before the arena's rounding.

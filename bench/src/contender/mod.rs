@@ -34,7 +34,7 @@ pub(crate) fn all() -> (Vec<Box<dyn Contender>>, Vec<String>) {
     for codec in [CodecChoice::Lz4, CodecChoice::PageLz, CodecChoice::Zstd] {
         contenders.push(Box::new(store::Store::new(codec, store::Way::Inline)));
     }
-    for way in [store::Way::Cold, store::Way::Staged, store::Way::Sustained] {
+    for way in [store::Way::Cold, store::Way::Staged, store::Way::StagedAlone, store::Way::Sustained] {
         contenders.push(Box::new(store::Store::new(CodecChoice::default(), way)));
     }
     let mut missing = Vec::new();

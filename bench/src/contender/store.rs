@@ -33,6 +33,8 @@ pub(super) enum Way {
     Cold,
     /// Put into a buffer that has room, loaded from there, and compressed then, burst by burst.
     Staged,
+    /// The same without looking for equal pages.
+    StagedAlone,
     /// Put as fast as can be into a buffer that a thread empties meanwhile.
     Sustained,
 }
@@ -99,6 +101,7 @@ impl Contender for Store {
             Way::Inline => "",
             Way::Cold => ", cold",
             Way::Staged => ", staged",
+            Way::StagedAlone => ", staged, no dedup",
             Way::Sustained => ", staged by 2 threads",
         };
         format!("tmem {codec}{way}")
@@ -107,9 +110,11 @@ impl Contender for Store {
     fn round(&mut self, set: &PageSet) -> Result<Round> {
         let staging_bytes = match self.way {
             Way::Inline | Way::Cold => 0,
-            Way::Staged | Way::Sustained => STAGING_PAGES as usize * tmem::PAGE_SIZE,
+            Way::Staged | Way::StagedAlone | Way::Sustained => STAGING_PAGES as usize * tmem::PAGE_SIZE,
         };
-        let config = ClientConfig { codec: self.codec, staging_bytes, ..ClientConfig::new(LIMIT_BYTES, SEED) };
+        let deduplicates = self.way != Way::StagedAlone;
+        let config =
+            ClientConfig { codec: self.codec, staging_bytes, deduplicates, ..ClientConfig::new(LIMIT_BYTES, SEED) };
         let client = Client::new(config)?;
         let pool = client.pool_new(PoolKind::Persistent).map_err(|status| anyhow::anyhow!("no pool: {status:?}"))?;
         let guest = Guest { client: &client, pool, memory: Memory::new(set) };
@@ -129,7 +134,7 @@ impl Contender for Store {
                 }
                 guest.get(0..pages, &mut times)?;
             }
-            Way::Staged => {
+            Way::Staged | Way::StagedAlone => {
                 let mut spent = 0;
                 for first in (0..pages).step_by(STAGING_PAGES as usize) {
                     let burst = first..pages.min(first + STAGING_PAGES);

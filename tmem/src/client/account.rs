@@ -1,5 +1,6 @@
 //! Every page is counted once when it comes, once when it can no more be found, and once when its memory is free.
 
+use crate::dedup::Shares;
 use crate::hand::Hand;
 use crate::index::{Contents, Leaf, LeafState, Object, Pool, Tier};
 use crate::key::PoolKind;
@@ -8,7 +9,7 @@ use crate::statistics::Counter;
 use super::Client;
 
 /// The gauge of pages that a get can find.
-fn pages_of(kind: PoolKind) -> Counter {
+pub(super) fn pages_of(kind: PoolKind) -> Counter {
     match kind {
         PoolKind::Persistent => Counter::PersistentPages,
         PoolKind::Ephemeral => Counter::EphemeralPages,
@@ -26,6 +27,7 @@ fn bytes_of(kind: PoolKind) -> Counter {
 /// The gauges of pages and bytes.
 fn gauges_of(contents: Contents) -> (Counter, Counter) {
     match contents {
+        Contents::Shared(_) => (Counter::SharedPages, Counter::SharedBytes),
         Contents::Staged(_) => (Counter::StagedPages, Counter::StagedBytes),
         Contents::Fill(_) | Contents::Stored(Tier::SameFilled, _) => {
             (Counter::SameFilledPages, Counter::SameFilledBytes)
@@ -85,10 +87,31 @@ impl Client {
     pub(super) fn free(&self, kind: PoolKind, contents: Contents) {
         match contents {
             Contents::Fill(_) => {}
+            Contents::Shared(id) => self.free_share(kind, self.dedup(kind).shares.release(id)),
             Contents::Staged(page) => self.staging.give(page),
             // SAFETY: the arena made the slot for this kind of pool, and the caller has its only trace.
             Contents::Stored(_, slot) => unsafe { self.arena.free(kind, slot, &self.quota) },
         }
+    }
+
+    /// A page with a slot of its own has become the first of a share.
+    pub(super) fn count_shared(&self, stored: Contents) {
+        let (pages, bytes) = gauges_of(stored);
+        let len = stored.stored_bytes() as u64;
+        self.counters.subtract(pages, 1);
+        self.counters.subtract(bytes, len);
+        self.counters.count(Counter::SharedPages);
+        self.counters.add(Counter::SharedBytes, len);
+    }
+
+    /// Frees the slot of a share, if it was the end of that.
+    pub(super) fn free_share(&self, kind: PoolKind, stored: Option<Contents>) {
+        let Some(stored) = stored else { return };
+        let len = stored.stored_bytes() as u64;
+        self.counters.subtract(Counter::SharedBytes, len);
+        self.counters.subtract(bytes_of(kind), len);
+        self.quota.refund_metadata(Shares::SHARE_BYTES);
+        self.free(kind, stored);
     }
 
     /// Takes a page out of an attached leaf. Returns whether there was one; the caller holds tree and leaf.

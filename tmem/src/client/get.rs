@@ -20,6 +20,8 @@ struct Found {
     number: u32,
     place: u16,
     contents: Contents,
+    /// Where its bytes are: those of its share, if it has one.
+    source: Contents,
 }
 
 /// Why a page that was found did not reach the guest.
@@ -60,7 +62,7 @@ impl Client {
             let Some(found) = self.find(pool, key) else {
                 return if pool.pages() == 0 { Status::Empty } else { Status::Miss };
             };
-            let copied = with_scratch(|scratch| self.copy_out(found.contents, frame, memory, scratch));
+            let copied = with_scratch(|scratch| self.copy_out(found.source, frame, memory, scratch));
             let taken = if exclusive && copied.is_ok() {
                 self.take(pool, &found)
             } else {
@@ -93,7 +95,11 @@ impl Client {
             let mut state = leaf.lock();
             let entry = state.get(place);
             let contents = entry.contents()?;
-            if contents.is_outside() && !state.pin(place) {
+            let source = match contents {
+                Contents::Shared(id) => self.dedup(pool.kind()).shares.pin(id)?,
+                own => own,
+            };
+            if contents.is_pinned_by_entry() && !state.pin(place) {
                 // As many readers as can be counted: any of them makes way.
                 drop(state);
                 drop(tree);
@@ -112,19 +118,20 @@ impl Client {
             drop(state);
             let leaf = Arc::clone(leaf);
             drop(tree);
-            return Some(Found { object, leaf, number, place, contents });
+            return Some(Found { object, leaf, number, place, contents, source });
         }
     }
 
     /// Copies a page to the guest, outside of all locks.
     fn copy_out(
         &self,
-        contents: Contents,
+        source: Contents,
         frame: u64,
         memory: &impl GuestPages,
         scratch: &mut Scratch,
     ) -> Result<(), CopyFault> {
-        let page = match contents {
+        let page = match source {
+            Contents::Shared(_) => return Err(CopyFault::Corrupt),
             Contents::Fill(word) => scratch.unpack_fill(word),
             // SAFETY: the page is pinned, so it is not given back before `let_go`.
             Contents::Staged(page) => unsafe { self.staging.page(page) },
@@ -139,23 +146,29 @@ impl Client {
 
     /// Unpins a page.
     fn let_go(&self, pool: &Pool, found: &Found) {
-        if found.contents.is_outside() {
-            let unpinned = found.leaf.lock().unpin(found.place, found.contents);
-            self.release_orphan(pool.kind(), unpinned);
+        match found.contents {
+            Contents::Fill(_) => {}
+            Contents::Shared(id) => self.leave_share(pool.kind(), id),
+            Contents::Staged(_) | Contents::Stored(..) => {
+                let unpinned = found.leaf.lock().unpin(found.place, found.contents);
+                self.release_orphan(pool.kind(), unpinned);
+            }
         }
     }
 
     /// Unpins a page and takes it out of the store. Returns whether it did: only the very page that was found goes, and
     /// not once it was flushed.
     fn take(&self, pool: &Pool, found: &Found) -> bool {
-        let Found { object, leaf, number, place, contents } = found;
+        let Found { object, leaf, number, place, contents, .. } = found;
         let tree = object.tree().read();
         let mut state = leaf.lock();
         let unpinned = match contents {
             Contents::Staged(_) | Contents::Stored(..) => state.unpin(*place, *contents),
-            // A word is its own copy: an equal one put meanwhile is the same page.
-            Contents::Fill(_) if state.get(*place).contents() == Some(*contents) => Unpinned::Present,
-            Contents::Fill(_) => Unpinned::Replaced(None),
+            // A word is its own copy, and a share has one for all: an equal page put meanwhile is the same page.
+            Contents::Fill(_) | Contents::Shared(_) if state.get(*place).contents() == Some(*contents) => {
+                Unpinned::Present
+            }
+            Contents::Fill(_) | Contents::Shared(_) => Unpinned::Replaced(None),
         };
         let taken = unpinned == Unpinned::Present && tree.attached && state.attached;
         if taken {
@@ -165,6 +178,9 @@ impl Client {
         drop(state);
         drop(tree);
         self.release_orphan(pool.kind(), unpinned);
+        if let Contents::Shared(id) = contents {
+            self.leave_share(pool.kind(), *id);
+        }
         if emptied {
             self.prune(pool, object, *number);
         }

@@ -13,6 +13,7 @@ struct Sums {
     pages: [u64; 2],
     slots: usize,
     staged: usize,
+    references: [u64; 2],
     stored_bytes: u64,
     metadata_bytes: usize,
     objects: u64,
@@ -31,6 +32,14 @@ impl Client {
         for pool in self.pools.read().by_id.values() {
             self.check_pool(pool, &mut sums);
         }
+        for dedup in &self.dedups {
+            let shares = dedup.shares.holdings();
+            sums.slots += shares.shares;
+            sums.stored_bytes += shares.stored_bytes;
+            sums.metadata_bytes += dedup.heap_bytes();
+        }
+        let references = self.dedups.each_ref().map(|dedup| dedup.shares.holdings().references);
+        assert_eq!(references, sums.references, "every reference has one entry");
         let statistics = self.statistics();
         let holdings = self.arena.holdings();
         let staging = self.staging.holdings();
@@ -46,11 +55,22 @@ impl Client {
         assert_eq!(statistics.persistent_bytes + statistics.ephemeral_bytes, sums.stored_bytes, "bytes by kind");
         assert!(sums.stored_bytes <= resident_bytes as u64, "what is stored is resident");
         let s = statistics;
-        let bytes_by_tier =
-            s.same_filled_bytes + s.staged_bytes + s.raw_bytes + s.lz4_bytes + s.zstd_bytes + s.page_lz_bytes;
+        let bytes_by_tier = s.same_filled_bytes
+            + s.shared_bytes
+            + s.staged_bytes
+            + s.raw_bytes
+            + s.lz4_bytes
+            + s.zstd_bytes
+            + s.page_lz_bytes;
         assert_eq!(bytes_by_tier, sums.stored_bytes, "bytes by tier");
         assert_eq!(s.raw_bytes, s.raw_pages * PAGE_SIZE as u64, "raw pages are whole");
-        let by_tier = s.same_filled_pages + s.staged_pages + s.raw_pages + s.lz4_pages + s.zstd_pages + s.page_lz_pages;
+        let by_tier = s.same_filled_pages
+            + s.shared_pages
+            + s.staged_pages
+            + s.raw_pages
+            + s.lz4_pages
+            + s.zstd_pages
+            + s.page_lz_pages;
         assert_eq!(by_tier, sums.pages.iter().sum(), "pages by tier");
         let flushed = s.pages_flushed_by_range + s.pages_flushed_by_object + s.pages_flushed_by_pool;
         let gone = s.puts_duplicate + s.gets_exclusive + flushed + s.pages_dropped_by_put + s.pages_evicted;
@@ -90,6 +110,7 @@ impl Client {
             if let Some(contents) = entry.contents() {
                 sums.slots += usize::from(matches!(contents, Contents::Stored(..)));
                 sums.staged += usize::from(matches!(contents, Contents::Staged(_)));
+                sums.references[kind as usize] += u64::from(matches!(contents, Contents::Shared(_)));
                 sums.stored_bytes += contents.stored_bytes() as u64;
             }
             next = state.next(place + 1);

@@ -4,6 +4,7 @@ mod account;
 mod flush;
 mod get;
 mod invariants;
+mod merge;
 mod put;
 mod recompress;
 mod replace;
@@ -20,6 +21,7 @@ use hypercall_abi::{POOL_ID_MAX, Status};
 use crate::arena::{ARENA_BYTES_MAX, ARENA_BYTES_MIN, Arena};
 use crate::backing::Mapping;
 use crate::config::{ClientConfig, StoreError};
+use crate::dedup::Dedup;
 use crate::detached::{Detached, DetachedQueue};
 use crate::eviction::{Policy, policy};
 use crate::hand::Hand;
@@ -46,6 +48,7 @@ pub struct Client {
     quota: Quota,
     counters: Counters,
     hands: [Hand; 2],
+    dedups: [Dedup; 2],
     detached: DetachedQueue,
     frozen: AtomicBool,
 }
@@ -82,6 +85,7 @@ impl Client {
             quota: Quota::new(limit_bytes, reservation_bytes),
             counters: Counters::new(),
             hands: Default::default(),
+            dedups: config.hash_seed.map(Dedup::new),
             detached: DetachedQueue::default(),
             frozen: AtomicBool::new(false),
             config,
@@ -94,6 +98,7 @@ impl Client {
         let earlier = std::mem::take(&mut self.pools.write().by_id);
         earlier.into_values().for_each(|pool| self.close(pool));
         self.reclaim(u64::MAX);
+        self.dedups.iter().for_each(|dedup| dedup.clear(&self.quota));
         self.release_idle();
         self.counters.count(Counter::Hellos);
     }
@@ -184,6 +189,11 @@ impl Client {
     /// The hand over the leaves of this kind.
     fn hand(&self, kind: PoolKind) -> &Hand {
         &self.hands[kind as usize]
+    }
+
+    /// What is known about equal pages of this kind.
+    fn dedup(&self, kind: PoolKind) -> &Dedup {
+        &self.dedups[kind as usize]
     }
 
     /// Hands a pool, out of the map already, over to be freed.

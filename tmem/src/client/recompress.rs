@@ -4,6 +4,8 @@
 //! A persistent page is cold when nobody loaded it while the hand came by three times: each pass makes every page one
 //! older, a load makes it young again.
 
+use std::sync::Arc;
+
 use crate::arena::{Evacuation, Slot};
 use crate::codec::{Packed, with_scratch};
 use crate::index::{Contents, Leaf, Object, Tier};
@@ -80,7 +82,7 @@ impl Client {
     }
 
     /// Passes the pages of one leaf. Returns `false` where it was told to stop.
-    fn pass_leaf(&self, object: &Object, leaf: &Leaf, pass: &mut Pass<impl FnMut() -> bool>) -> bool {
+    fn pass_leaf(&self, object: &Object, leaf: &Arc<Leaf>, pass: &mut Pass<impl FnMut() -> bool>) -> bool {
         let mut from = 0;
         while (pass.go_on)() {
             let Some(job) = pass.next_job(leaf, from) else { return true };
@@ -105,21 +107,20 @@ impl Client {
     fn copy(&self, job: &Job, kind: PoolKind, evacuation: &Evacuation) -> Copy {
         // SAFETY: the slot is pinned, and stays so until `publish` has the copy.
         let stored = unsafe { self.arena.bytes(job.slot) };
-        let store = |bytes: &[u8]| self.arena.store(kind, bytes, &self.quota);
         match job.task {
-            Task::Move => match store(stored) {
+            Task::Move => match self.arena.store(kind, stored, &self.quota) {
                 // The room that there was is gone: moving to where others move away from empties nothing.
                 Ok(slot) if evacuation.includes(slot) => {
                     self.free(kind, Contents::Stored(job.tier, slot));
                     Copy::NoRoom
                 }
-                Ok(slot) => Copy::Made { contents: Contents::Stored(job.tier, slot), settled: false },
+                Ok(slot) => Copy::Made { placed: Contents::Stored(job.tier, slot).into(), settled: false },
                 Err(_) => Copy::NoRoom,
             },
             Task::Recompress => with_scratch(|scratch| match scratch.repack(job.tier, stored) {
                 Ok(Packed::Stored(Tier::Zstd, bytes)) if bytes.len() <= stored.len() - stored.len() / 8 => {
-                    match store(bytes) {
-                        Ok(slot) => Copy::Made { contents: Contents::Stored(Tier::Zstd, slot), settled: true },
+                    match self.place_once(kind, Packed::Stored(Tier::Zstd, bytes)) {
+                        Ok(placed) => Copy::Made { placed, settled: true },
                         Err(_) => Copy::NoRoom,
                     }
                 }

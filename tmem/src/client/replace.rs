@@ -3,16 +3,19 @@
 //! The work is done on a pinned page, outside of all locks; so it takes part in no race that a slow reader does not take
 //! part in.
 
+use std::sync::Arc;
+
 use crate::index::{Contents, Entry, Leaf, Object, Unpinned};
 use crate::key::PoolKind;
 
 use super::Client;
+use super::merge::Placed;
 
 /// A page that is pinned for background work.
 pub(super) struct Held<'a> {
     pub(super) kind: PoolKind,
     pub(super) object: &'a Object,
-    pub(super) leaf: &'a Leaf,
+    pub(super) leaf: &'a Arc<Leaf>,
     pub(super) place: u16,
     pub(super) contents: Contents,
 }
@@ -20,7 +23,7 @@ pub(super) struct Held<'a> {
 /// What background work made of a page.
 pub(super) enum Copy {
     /// A second copy, and whether it is as small as the page gets.
-    Made { contents: Contents, settled: bool },
+    Made { placed: Placed, settled: bool },
     /// Nothing: it would not be smaller by enough.
     NotWorthIt,
     /// Nothing: there was no room for it.
@@ -37,16 +40,16 @@ impl Client {
         let is_there = unpinned == Unpinned::Present && tree.attached && state.attached;
         let mut replaced = None;
         let mut done = false;
-        match *copy {
-            Copy::Made { contents, settled } if is_there => {
+        match copy {
+            Copy::Made { placed, settled } if is_there => {
                 let before = state.get(held.place);
-                let entry = Entry::new(contents).with_age(before.age());
-                let settled = before.is_settled() || settled;
+                let entry = Entry::new(placed.contents).with_age(before.age());
+                let settled = before.is_settled() || *settled;
                 (_, replaced) = state.insert(held.place, if settled { entry.settled() } else { entry });
-                self.count_contents(held.kind, contents);
+                self.count_contents(held.kind, placed.contents);
                 done = true;
             }
-            Copy::Made { contents, .. } => self.free(held.kind, contents),
+            Copy::Made { placed, .. } => self.free(held.kind, placed.contents),
             Copy::NotWorthIt if is_there => state.settle(held.place),
             Copy::NotWorthIt | Copy::NoRoom => {}
         }
@@ -56,6 +59,11 @@ impl Client {
             self.release(held.kind, contents);
         }
         self.release_orphan(held.kind, unpinned);
+        if let Copy::Made { placed, .. } = copy
+            && done
+        {
+            self.remember(held.kind, held.leaf, placed);
+        }
         done
     }
 }

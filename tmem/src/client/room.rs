@@ -146,6 +146,7 @@ impl Client {
     fn forget_leaf(&self, kind: PoolKind, leaf: &Leaf, bytes: usize) {
         self.quota.refund_metadata(bytes);
         self.hand(kind).leave(leaf);
+        self.dedup(kind).forget(leaf, &self.quota);
     }
 
     /// Frees up to `max_pages` flushed pages, oldest first. Returns how many pages, empty objects and empty leaves.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::arena::NoRoom;
 use crate::codec::with_scratch;
 use crate::index::{Contents, Leaf, Object, Pool};
 use crate::key::{Key, PoolKind};
@@ -97,17 +96,14 @@ impl Client {
         Some(Staged { pool, object, leaf, place })
     }
 
-    /// Makes a copy of a pinned page in the arena.
+    /// Makes a compressed copy of a pinned page, or finds one.
     fn pack_staged(&self, kind: PoolKind, page: u32) -> Copy {
         // SAFETY: the page is pinned, and stays so until the copy is published.
         let page = unsafe { self.staging.page(page) };
         let placed = with_scratch(|scratch| {
             *scratch.page = *page;
-            self.place(kind, scratch.pack(self.config.codec))
+            self.place_once(kind, scratch.pack(self.config.codec))
         });
-        match placed {
-            Ok(contents) => Copy::Made { contents, settled: false },
-            Err(NoRoom::OverLimit | NoRoom::ArenaFull) => Copy::NoRoom,
-        }
+        placed.map_or(Copy::NoRoom, |placed| Copy::Made { placed, settled: false })
     }
 }

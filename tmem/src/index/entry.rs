@@ -23,6 +23,8 @@ pub(crate) enum Tier {
 pub(crate) enum Contents {
     /// In the entry itself: one word, repeated.
     Fill(u64),
+    /// In the slot of this share, with other pages.
+    Shared(u32),
     /// As it is, in this page of the staging buffer.
     Staged(u32),
     /// In a slot of the arena.
@@ -30,27 +32,27 @@ pub(crate) enum Contents {
 }
 
 impl Contents {
-    /// Bytes stored, before any rounding.
+    /// Bytes stored for this page alone, before any rounding.
     pub(crate) fn stored_bytes(self) -> usize {
         match self {
-            Self::Fill(_) => 0,
+            Self::Fill(_) | Self::Shared(_) => 0,
             Self::Staged(_) => PAGE_SIZE,
             Self::Stored(_, slot) => slot.len(),
         }
     }
 
-    /// Bytes of room taken.
+    /// Bytes of room taken for this page alone.
     pub(crate) fn room(self) -> usize {
         match self {
-            Self::Fill(_) => 0,
+            Self::Fill(_) | Self::Shared(_) => 0,
             Self::Staged(_) => PAGE_SIZE,
             Self::Stored(_, slot) => slot.room(),
         }
     }
 
-    /// Whether a reader must pin the page: it lies outside of its entry.
-    pub(crate) fn is_outside(self) -> bool {
-        !matches!(self, Self::Fill(_))
+    /// Whether a reader must pin the entry. A word is copied with its entry, and a share counts its readers itself.
+    pub(crate) fn is_pinned_by_entry(self) -> bool {
+        matches!(self, Self::Staged(_) | Self::Stored(..))
     }
 }
 
@@ -62,6 +64,8 @@ impl Contents {
 ///  │ S│0│ place (16 bytes) │ length − 1 │  pins   │ age │ kind │  stored
 ///  ├──┼─┼──────────────────┼────────────┼─────────┼─────┼──────┤
 ///  │ 0│0│  staging page    │     0      │  pins   │ age │ kind │  staged
+///  ├──┼─┼──────────────────┼────────────┼─────────┼─────┼──────┤
+///  │ 0│0│      share       │     0      │    0    │ age │ kind │  shared
 ///  ├──┴─┴──────────────────┴────────────┴─────────┼─────┼──────┤
 ///  │        word, its sign extended from bit 57   │ age │ kind │  same-filled
 ///  └──────────────────────────────────────────────┴─────┴──────┘
@@ -78,9 +82,10 @@ pub(crate) struct Entry(u64);
 const KIND_BITS: u32 = 4;
 const KIND_MASK: u64 = (1 << KIND_BITS) - 1;
 const KIND_FILL: u64 = 1;
-const KIND_STAGED: u64 = 2;
+const KIND_SHARED: u64 = 2;
+const KIND_STAGED: u64 = 3;
 /// The first of the stored tiers.
-const KIND_STORED: u64 = 3;
+const KIND_STORED: u64 = 4;
 const AGE_SHIFT: u32 = KIND_BITS;
 const AGE_MASK: u64 = 3;
 const PINS_SHIFT: u32 = 6;
@@ -101,6 +106,7 @@ impl Entry {
     pub(crate) fn new(contents: Contents) -> Self {
         Self(match contents {
             Contents::Fill(word) => word << FILL_SHIFT | KIND_FILL,
+            Contents::Shared(id) => u64::from(id) << PLACE_SHIFT | KIND_SHARED,
             Contents::Staged(page) => u64::from(page) << PLACE_SHIFT | KIND_STAGED,
             Contents::Stored(tier, slot) => {
                 let length = slot.len() as u64 - 1;
@@ -119,12 +125,13 @@ impl Entry {
     }
 
     /// What the entry says, if there is a page.
-    #[allow(clippy::cast_possible_truncation, reason = "a staging page was made of 32 bits")]
+    #[allow(clippy::cast_possible_truncation, reason = "shares and staging pages have 32 bits")]
     pub(crate) fn contents(self) -> Option<Contents> {
         let place = self.0 >> PLACE_SHIFT & PLACE_MASK;
         match self.0 & KIND_MASK {
             0 => None,
             KIND_FILL => Some(Contents::Fill(sign_extended(self.0))),
+            KIND_SHARED => Some(Contents::Shared(place as u32)),
             KIND_STAGED => Some(Contents::Staged(place as u32)),
             kind => {
                 let len = (self.0 >> LENGTH_SHIFT & LENGTH_MASK) as usize + 1;
@@ -152,22 +159,22 @@ impl Entry {
 
     /// Whether the page was found not to get smaller.
     pub(crate) fn is_settled(self) -> bool {
-        self.is_outside() && self.0 & SETTLED != 0
+        self.is_pinnable() && self.0 & SETTLED != 0
     }
 
     /// The same for a page that does not get smaller.
     pub(crate) fn settled(self) -> Self {
-        if self.is_outside() { Self(self.0 | SETTLED) } else { self }
+        if self.is_pinnable() { Self(self.0 | SETTLED) } else { self }
     }
 
     /// Readers that copy from the place.
     pub(crate) fn pins(self) -> u64 {
-        if self.is_outside() { self.0 >> PINS_SHIFT & PINS_MASK } else { 0 }
+        if self.is_pinnable() { self.0 >> PINS_SHIFT & PINS_MASK } else { 0 }
     }
 
     /// One reader more; `None` when there are as many as can be counted.
     pub(crate) fn pinned(self) -> Option<Self> {
-        (self.is_outside() && self.pins() < PINS_MASK).then(|| Self(self.0 + (1 << PINS_SHIFT)))
+        (self.is_pinnable() && self.pins() < PINS_MASK).then(|| Self(self.0 + (1 << PINS_SHIFT)))
     }
 
     /// One reader less.
@@ -176,7 +183,7 @@ impl Entry {
         Self(self.0 - (1 << PINS_SHIFT))
     }
 
-    fn is_outside(self) -> bool {
+    fn is_pinnable(self) -> bool {
         self.0 & KIND_MASK >= KIND_STAGED
     }
 }
@@ -198,8 +205,9 @@ mod tests {
         assert_eq!((entry.age(), entry.pins(), entry.is_settled()), (3, 0, false));
         assert!(entry.settled().is_settled());
         assert_eq!(entry.settled().contents(), Some(contents));
-        let staged = Contents::Staged(u32::MAX);
-        assert_eq!(Entry::new(staged).with_age(2).contents(), Some(staged));
+        for contents in [Contents::Staged(u32::MAX), Contents::Shared(u32::MAX)] {
+            assert_eq!(Entry::new(contents).with_age(2).contents(), Some(contents));
+        }
     }
 
     #[test]

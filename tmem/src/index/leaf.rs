@@ -1,5 +1,6 @@
 //! The entries of 512 neighbouring indexes, behind one lock.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, MutexGuard, Weak};
 
 use crate::hand::Position;
@@ -30,6 +31,8 @@ pub(crate) struct LeafState {
     pub(crate) attached: bool,
     /// Kind of the pool that the leaf belongs to.
     pub(crate) kind: PoolKind,
+    /// Its number for the hints of deduplication, if it has one.
+    pub(crate) hinted: Option<NonZeroU32>,
     slots: Slots,
     /// Pinned entries that were replaced or removed; their last reader frees them. Rare, so they cost a pointer.
     #[expect(clippy::box_collection, reason = "a vector's capacity and length would be in every leaf")]
@@ -42,7 +45,7 @@ impl Leaf {
 
     /// The leaf of that number of an object, which is in a pool of this kind.
     pub(crate) fn new(object: Weak<Object>, number: u32, kind: PoolKind) -> Self {
-        let state = LeafState { attached: true, kind, slots: Slots::new(), orphans: None };
+        let state = LeafState { attached: true, kind, hinted: None, slots: Slots::new(), orphans: None };
         Self { object, number, position: Position::default(), state: Lock::new(state) }
     }
 
@@ -124,6 +127,12 @@ impl LeafState {
     pub(crate) fn insert(&mut self, place: u16, entry: Entry) -> (bool, Removed) {
         let old = self.slots.insert(place, entry);
         (!old.is_absent(), self.disown(old))
+    }
+
+    /// Says where the page at `place` is from now on; what it was in is not freed. Nobody reads it.
+    pub(crate) fn rename(&mut self, place: u16, entry: Entry) {
+        debug_assert_eq!(self.slots.get(place).pins(), 0, "a reader would not find its pin again");
+        self.slots.update(place, entry);
     }
 
     /// Takes the page at `place` out. Returns whether there was one, and what of it can be freed now.

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Place, Problem};
 use super::size::{ByteSize, SizeOrPercent};
-use super::{Codec, CpuModel};
+use super::{Codec, CpuModel, Dedup};
 
 /// Longest configuration file in bytes.
 const TEXT_MAX_BYTES: u64 = 1 << 20;
@@ -56,6 +56,7 @@ pub(super) struct TmemTable {
     pub label: Option<Spanned<String>>,
     pub codec: Option<Codec>,
     pub staging: Option<Spanned<ByteSize>>,
+    pub dedup: Option<Dedup>,
     pub recompress_after_seconds: Option<u32>,
 }
 

@@ -23,6 +23,7 @@
 //! label = "blue"                # optional, shown by `tmem show`
 //! codec = "page-lz"             # or "lz4", "zstd"
 //! staging = "8MiB"              # or "0KiB"
+//! dedup = "vm"                  # or "off"
 //! recompress_after_seconds = 60 # 0: never
 //! ```
 //!
@@ -112,8 +113,21 @@ pub struct TmemConfig {
     pub codec: Codec,
     /// Bytes of pages that may wait to be compressed; 0 compresses within each put.
     pub staging_bytes: usize,
+    /// Which equal pages are stored once.
+    pub dedup: Dedup,
     /// How long a page must not have been loaded to be compressed once more, smaller and slower.
     pub recompress_after: Option<Duration>,
+}
+
+/// Which equal pages are stored once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dedup {
+    /// None.
+    Off,
+    /// Those of one VM.
+    #[default]
+    Vm,
 }
 
 /// How pages are compressed.

@@ -69,6 +69,7 @@ fn what_is_not_written_has_its_default() {
         label: None,
         codec: Codec::PageLz,
         staging_bytes: 8 << 20,
+        dedup: Dedup::Vm,
         recompress_after,
     };
     assert_eq!(config.tmem, Some(tmem));
@@ -100,6 +101,7 @@ fn every_key_is_read() {
             label = "blue"
             codec = "zstd"
             staging = "0KiB"
+            dedup = "off"
             recompress_after_seconds = 0
             "#,
         )
@@ -117,7 +119,7 @@ fn every_key_is_read() {
     let tmem = config.tmem.unwrap();
     assert_eq!((tmem.limit_bytes, tmem.reservation_bytes), (16 << 20, 1 << 20));
     assert_eq!((tmem.label.as_deref(), tmem.codec), (Some("blue"), Codec::Zstd));
-    assert_eq!((tmem.staging_bytes, tmem.recompress_after), (0, None));
+    assert_eq!((tmem.staging_bytes, tmem.dedup, tmem.recompress_after), (0, Dedup::Off, None));
 }
 
 #[test]

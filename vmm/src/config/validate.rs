@@ -176,6 +176,14 @@ fn tmem(
         0 => None,
         seconds => Some(Duration::from_secs(seconds.into())),
     };
-    let config = TmemConfig { limit_bytes, reservation_bytes, label, codec, staging_bytes, recompress_after };
+    let config = TmemConfig {
+        limit_bytes,
+        reservation_bytes,
+        label,
+        codec,
+        staging_bytes,
+        dedup: table.dedup.unwrap_or_default(),
+        recompress_after,
+    };
     Ok(table.enabled.unwrap_or(true).then_some(config))
 }

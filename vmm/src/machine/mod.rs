@@ -7,7 +7,7 @@ mod signals;
 mod status;
 
 use crate::arch::x86_64::boot::BootError;
-use crate::config::{Codec, Console, TmemConfig, VmConfig};
+use crate::config::{Codec, Console, Dedup, TmemConfig, VmConfig};
 use crate::console::Stdin;
 use crate::control::{BindError, Server, Socket};
 use crate::devices::RangeError;
@@ -147,6 +147,7 @@ fn new_client(tmem: &TmemConfig) -> Result<Client, Error> {
             Codec::PageLz => CodecChoice::PageLz,
         },
         staging_bytes: tmem.staging_bytes,
+        deduplicates: tmem.dedup == Dedup::Vm,
         ..ClientConfig::new(tmem.limit_bytes, [low, high])
     })?)
 }

@@ -1,5 +1,6 @@
 //! One named test a promise.
 
+mod dedup;
 mod ephemeral;
 mod flush;
 mod get;

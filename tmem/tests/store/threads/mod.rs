@@ -1,6 +1,7 @@
 //! What several vCPUs at once may see.
 
 mod chaos;
+mod equal;
 mod exclusive;
 mod register;
 
