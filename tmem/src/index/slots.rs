@@ -10,8 +10,9 @@ use super::heap::block_bytes;
 pub(crate) const LEAF_PAGES: u16 = 512;
 /// The same, as the length of an array.
 const PLACES: usize = LEAF_PAGES as usize;
-/// The largest sorted room: beyond it, places cost more than gaps.
-const SORTED_MOST: usize = 256;
+/// The largest sorted room. Up to 256 places cost less memory than gaps, but what is put then is a swap area more often
+/// than a file, and that fills its leaves.
+const SORTED_MOST: usize = 64;
 
 /// Room for `N` entries, sorted by place. Apart from each other, because side by side they would be padded to 16 bytes.
 #[derive(Debug)]
@@ -29,9 +30,7 @@ pub(crate) enum Slots {
     Eight(u16, Box<Room<8>>),
     Sixteen(u16, Box<Room<16>>),
     ThirtyTwo(u16, Box<Room<32>>),
-    SixtyFour(u16, Box<Room<64>>),
-    Quarter(u16, Box<Room<128>>),
-    Half(u16, Box<Room<SORTED_MOST>>),
+    SixtyFour(u16, Box<Room<SORTED_MOST>>),
     /// One for each place, present or not.
     Dense(u16, Box<[Entry; PLACES]>),
 }
@@ -77,15 +76,22 @@ impl<const N: usize> Room<N> {
 }
 
 impl Sorted<'_> {
-    /// Where the entry of `place` is, or would be.
     fn find(&self, place: u16) -> Result<usize, usize> {
-        self.places.binary_search(&place)
+        find(self.places, place)
+    }
+}
+
+/// Where the entry of `place` is, or would be. Behind the last is where the next of a file or a swap area comes.
+fn find(places: &[u16], place: u16) -> Result<usize, usize> {
+    match places.last() {
+        Some(last) if place > *last => Err(places.len()),
+        _ => places.binary_search(&place),
     }
 }
 
 impl SortedMut<'_> {
     fn find(&self, place: u16) -> Result<usize, usize> {
-        self.places[..usize::from(*self.len)].binary_search(&place)
+        find(&self.places[..usize::from(*self.len)], place)
     }
 
     fn insert(self, at: usize, place: u16, entry: Entry) {
@@ -122,9 +128,7 @@ impl Slots {
             5..=8 => Self::Eight(0, Room::new()),
             9..=16 => Self::Sixteen(0, Room::new()),
             17..=32 => Self::ThirtyTwo(0, Room::new()),
-            33..=64 => Self::SixtyFour(0, Room::new()),
-            65..=128 => Self::Quarter(0, Room::new()),
-            129..=SORTED_MOST => Self::Half(0, Room::new()),
+            33..=SORTED_MOST => Self::SixtyFour(0, Room::new()),
             _ => Self::Dense(0, Box::new([Entry::ABSENT; PLACES])),
         }
     }
@@ -141,8 +145,6 @@ impl Slots {
             Self::Sixteen(len, room) => room.sorted(*len),
             Self::ThirtyTwo(len, room) => room.sorted(*len),
             Self::SixtyFour(len, room) => room.sorted(*len),
-            Self::Quarter(len, room) => room.sorted(*len),
-            Self::Half(len, room) => room.sorted(*len),
             Self::Dense(len, entries) => return Form::Dense(*len, entries),
         })
     }
@@ -156,8 +158,6 @@ impl Slots {
             Self::Sixteen(len, room) => room.sorted_mut(len),
             Self::ThirtyTwo(len, room) => room.sorted_mut(len),
             Self::SixtyFour(len, room) => room.sorted_mut(len),
-            Self::Quarter(len, room) => room.sorted_mut(len),
-            Self::Half(len, room) => room.sorted_mut(len),
             Self::Dense(len, entries) => return FormMut::Dense(len, entries),
         })
     }
@@ -171,9 +171,7 @@ impl Slots {
             Self::Eight(..) => 8,
             Self::Sixteen(..) => 16,
             Self::ThirtyTwo(..) => 32,
-            Self::SixtyFour(..) => 64,
-            Self::Quarter(..) => 128,
-            Self::Half(..) => SORTED_MOST,
+            Self::SixtyFour(..) => SORTED_MOST,
             Self::Dense(..) => PLACES,
         }
     }
@@ -189,7 +187,12 @@ impl Slots {
         self.len() == 0
     }
 
+    #[inline]
     pub(crate) fn get(&self, place: u16) -> Entry {
+        // The form of a swap area's leaves, before all others.
+        if let Self::Dense(_, entries) = self {
+            return entries[usize::from(place)];
+        }
         match self.form() {
             Form::Sorted(sorted) => sorted.find(place).map_or(Entry::ABSENT, |at| sorted.entries[at]),
             Form::Dense(_, entries) => entries[usize::from(place)],
@@ -203,13 +206,17 @@ impl Slots {
 
     /// Heap bytes that an insertion at `place` adds.
     pub(crate) fn growth_bytes(&self, place: u16) -> usize {
-        if self.is_full() && self.get(place).is_absent() { room_bytes(2 * self.room()) - self.heap_bytes() } else { 0 }
+        if !self.is_dense() && self.is_full() && self.get(place).is_absent() {
+            room_bytes(self.next_room()) - self.heap_bytes()
+        } else {
+            0
+        }
     }
 
     /// Puts a present entry at `place` and returns the one that was there.
     pub(crate) fn insert(&mut self, place: u16, entry: Entry) -> Entry {
-        if self.is_full() && self.get(place).is_absent() {
-            self.change_room(2 * self.room());
+        if !self.is_dense() && self.is_full() && self.get(place).is_absent() {
+            self.change_room(self.next_room());
         }
         match self.form_mut() {
             FormMut::Sorted(sorted) => match sorted.find(place) {
@@ -228,7 +235,12 @@ impl Slots {
     }
 
     /// Changes an entry in place: its pins or its age.
+    #[inline]
     pub(crate) fn update(&mut self, place: u16, entry: Entry) {
+        if let Self::Dense(_, entries) = self {
+            entries[usize::from(place)] = entry;
+            return;
+        }
         match self.form_mut() {
             FormMut::Sorted(sorted) => {
                 if let Ok(at) = sorted.find(place) {
@@ -252,9 +264,10 @@ impl Slots {
                 old
             }
         };
-        // A quarter, so that a leaf whose pages come and go does not grow and shrink with each.
-        if self.room() > 1 && self.len() <= self.room() / 4 {
-            self.change_room(self.room() / 2);
+        // Half of the smaller room, so that a leaf whose pages come and go does not grow and shrink with each.
+        let smaller = if self.is_dense() { SORTED_MOST } else { self.room() / 2 };
+        if self.room() > 1 && self.len() <= smaller / 2 {
+            self.change_room(smaller);
         }
         old
     }
@@ -271,6 +284,16 @@ impl Slots {
                 behind.map(|(place, entry)| (place, *entry)).find(|(_, entry)| !entry.is_absent())
             }
         }
+    }
+
+    #[inline]
+    fn is_dense(&self) -> bool {
+        matches!(self, Self::Dense(..))
+    }
+
+    /// The room after this one.
+    fn next_room(&self) -> usize {
+        if self.room() < SORTED_MOST { 2 * self.room() } else { PLACES }
     }
 
     fn is_full(&self) -> bool {
