@@ -20,6 +20,9 @@ use crate::key::{Key, PAGE_SIZE, Page};
 use crate::lock::Lock;
 use crate::quota::Quota;
 
+/// Pages that become resident at a time: 1 MiB.
+const GROWTH_PAGES: u32 = 256;
+
 /// The buffer of one client.
 #[derive(Debug)]
 pub(crate) struct Staging<B> {
@@ -42,7 +45,9 @@ struct State {
     pages: Vec<PageState>,
     /// Most pages that there may be.
     most: u32,
-    /// Touched since memory was last given back: the pages below this are resident and charged.
+    /// The pages below this are resident and charged.
+    resident: u32,
+    /// The pages below this were handed out since memory was last given back.
     begun: u32,
     /// Of those, the ones that are not taken; the hottest last.
     free: Vec<u32>,
@@ -69,6 +74,7 @@ impl<B: Backing> Staging<B> {
         let state = State {
             pages: Vec::new(),
             most,
+            resident: 0,
             begun: 0,
             free: Vec::new(),
             closed: false,
@@ -89,7 +95,9 @@ impl<B: Backing> Staging<B> {
         let page = match state.free.pop() {
             Some(page) => page,
             None if state.begun < state.most => {
-                quota.try_charge(PAGE_SIZE).ok()?;
+                if state.begun == state.resident {
+                    self.grow(&mut state, quota)?;
+                }
                 state.begin()
             }
             None => return None,
@@ -102,6 +110,17 @@ impl<B: Backing> Staging<B> {
             sleeper.unpark();
         }
         Some(page)
+    }
+
+    /// Makes the next pages resident with one system call: the faults cost more than the copies that make them.
+    fn grow(&self, state: &mut State, quota: &Quota) -> Option<()> {
+        let count = GROWTH_PAGES.min(state.most - state.resident);
+        let (first, bytes) = (state.resident as usize * PAGE_SIZE, count as usize * PAGE_SIZE);
+        quota.try_charge(bytes).ok()?;
+        // Where Linux is too old for that they are touched soon all the same.
+        let _ = self.backing.populate(first, bytes);
+        state.resident += count;
+        Some(())
     }
 
     /// The contents of a page, to be filled.
@@ -179,11 +198,11 @@ impl<B: Backing> Staging<B> {
     pub(crate) fn release(&self, quota: &Quota) -> usize {
         let pages = {
             let mut state = self.state.lock();
-            if state.closed || state.begun == 0 || state.taken() > 0 {
+            if state.closed || state.resident == 0 || state.taken() > 0 {
                 return 0;
             }
             state.closed = true;
-            state.begun as usize
+            state.resident as usize
         };
         let bytes = pages * PAGE_SIZE;
         // SAFETY: no page is taken, and none will be before `closed` is off again.
@@ -194,6 +213,7 @@ impl<B: Backing> Staging<B> {
             // Locked memory cannot be given back: it stays resident, charged, and usable.
             return 0;
         }
+        state.resident = 0;
         state.begun = 0;
         state.free.clear();
         quota.refund(bytes);
@@ -203,7 +223,7 @@ impl<B: Backing> Staging<B> {
     /// What is taken and what is resident. Exact while nobody else uses the buffer.
     pub(crate) fn holdings(&self) -> Holdings {
         let state = self.state.lock();
-        Holdings { pages: state.taken(), resident_bytes: state.begun as usize * PAGE_SIZE }
+        Holdings { pages: state.taken(), resident_bytes: state.resident as usize * PAGE_SIZE }
     }
 
     fn at(&self, page: u32) -> *mut Page {
@@ -310,7 +330,7 @@ mod tests {
         let page = staging.take(key(0), &quota).unwrap();
         assert_eq!(staging.release(&quota), 0);
         staging.give(page);
-        assert_eq!(staging.release(&quota), PAGE_SIZE);
+        assert_eq!(staging.release(&quota), PAGES * PAGE_SIZE);
         assert_eq!((quota.used(), staging.release(&quota)), (0, 0));
         // Queued from before it was given back.
         assert_eq!(staging.take(key(1), &quota), Some(page));

@@ -70,7 +70,7 @@ fn a_full_buffer_compresses_within_the_put() {
 #[test]
 fn near_its_limit_a_client_has_no_buffer() {
     let (client, pool) = staged(persistent, 4);
-    client.set_limit(BYTES as u64);
+    client.set_limit(2 * BYTES as u64);
     assert_eq!(put(&client, key(pool, 4), page(4)), Status::Ok);
     assert_eq!((client.statistics().staged_pages, client.statistics().page_lz_pages), (4, 1));
     client.check_invariants();
