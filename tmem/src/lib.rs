@@ -36,9 +36,10 @@ mod quota;
 mod staging;
 mod statistics;
 
-pub use client::{Client, POOLS_MAX};
+pub use client::Client;
 pub use config::{ClientConfig, CodecChoice, EvictionChoice, StoreError};
 pub use guest::{BadFrame, GuestPages, prefetch};
 pub use hypercall_abi::Status;
+pub use index::POOLS_MAX;
 pub use key::{Key, ObjectId, PAGE_SIZE, Page, PoolKind};
 pub use statistics::Statistics;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hypercall_abi::Status;
 
 use crate::detached::Detached;
-use crate::index::{LEAF_PAGES, Leaf, Object, Pool};
+use crate::index::{LEAF_PAGES, Leaf, Object, ObjectInUse, Pool};
 use crate::key::{Key, ObjectId};
 use crate::statistics::Counter;
 
@@ -60,7 +60,7 @@ impl Client {
 
     /// Takes the page under `key` out, after a put of it failed. Returns whether there was one.
     pub(super) fn drop_page(&self, pool: &Pool, key: Key) -> bool {
-        let flush = |object: Arc<Object>| self.flush_indexes(pool, &object, key.index, key.index);
+        let flush = |object: ObjectInUse| self.flush_indexes(pool, &object, key.index, key.index);
         pool.object(key.object).map_or(0, flush) > 0
     }
 
@@ -72,6 +72,7 @@ impl Client {
             tree.attached = false;
             object.pages()
         };
+        pool.forget(&object);
         pool.subtract_pages(pages);
         self.count_detached(pool.kind(), pages);
         self.detached.push(Detached::Object(object));

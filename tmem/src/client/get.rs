@@ -6,7 +6,7 @@ use hypercall_abi::Status;
 
 use crate::codec::{Scratch, with_scratch};
 use crate::guest::GuestPages;
-use crate::index::{Contents, Leaf, Object, Pool, Unpinned};
+use crate::index::{Contents, Leaf, ObjectInUse, Pool, Unpinned};
 use crate::key::{Key, PoolKind};
 use crate::statistics::Counter;
 
@@ -15,7 +15,7 @@ use super::staged::LOADED_WHILE_STAGED;
 
 /// A page that was found. If it has a slot, that is pinned.
 struct Found {
-    object: Arc<Object>,
+    object: ObjectInUse,
     leaf: Arc<Leaf>,
     number: u32,
     place: u16,
@@ -89,6 +89,7 @@ impl Client {
             let tree = object.tree().read();
             if !tree.attached {
                 // It left the map before it was cut off, so the next look finds another one or none.
+                pool.forget(&object);
                 continue;
             }
             let leaf = tree.leaves.get(number)?;

@@ -29,8 +29,8 @@ impl Client {
     pub fn check_invariants(&self) {
         while self.reclaim_detached(u64::MAX) > 0 {}
         let mut sums = Sums::default();
-        for pool in self.pools.read().by_id.values() {
-            self.check_pool(pool, &mut sums);
+        for pool in self.pools.to_vec() {
+            self.check_pool(&pool, &mut sums);
         }
         for dedup in &self.dedups {
             let shares = dedup.shares.holdings();

@@ -11,12 +11,11 @@ mod replace;
 mod room;
 mod staged;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hypercall_abi::{POOL_ID_MAX, Status};
+use hypercall_abi::Status;
 
 use crate::arena::{ARENA_BYTES_MAX, ARENA_BYTES_MIN, Arena};
 use crate::backing::Mapping;
@@ -25,15 +24,11 @@ use crate::dedup::Dedup;
 use crate::detached::{Detached, DetachedQueue};
 use crate::eviction::{Policy, policy};
 use crate::hand::Hand;
-use crate::index::{HashKey, Pool};
+use crate::index::{HashKey, Pool, PoolInUse, Pools};
 use crate::key::{PAGE_SIZE, PoolKind};
-use crate::lock::SharedLock;
 use crate::quota::Quota;
 use crate::staging::Staging;
 use crate::statistics::{Counter, Counters, Statistics};
-
-/// Most pools that a client has at a time.
-pub const POOLS_MAX: usize = 256;
 
 /// One VM seen by the store.
 ///
@@ -42,7 +37,7 @@ pub const POOLS_MAX: usize = 256;
 pub struct Client {
     config: ClientConfig,
     policy: &'static dyn Policy,
-    pools: SharedLock<Pools>,
+    pools: Pools,
     arena: Arena,
     staging: Staging<Mapping>,
     quota: Quota,
@@ -51,14 +46,6 @@ pub struct Client {
     dedups: [Dedup; 2],
     detached: DetachedQueue,
     frozen: AtomicBool,
-}
-
-/// The pools of the guest's present life.
-#[derive(Debug)]
-struct Pools {
-    by_id: BTreeMap<u32, Arc<Pool>>,
-    /// The last id given out; ids are never used again.
-    last_id: u32,
 }
 
 impl Client {
@@ -79,7 +66,7 @@ impl Client {
         let staging_bytes = config.staging_bytes;
         Ok(Self {
             policy: policy(config.eviction),
-            pools: SharedLock::new(Pools { by_id: BTreeMap::new(), last_id: 0 }),
+            pools: Pools::new(),
             arena: Arena::new(reserve(len)?),
             staging: Staging::new(reserve(staging_bytes.max(PAGE_SIZE))?, staging_bytes),
             quota: Quota::new(limit_bytes, reservation_bytes),
@@ -95,8 +82,7 @@ impl Client {
     /// Begins a new life of the guest: when it returns nothing of an earlier pool is readable, and the memory of all
     /// earlier pages is back, save those that another call is copying at this moment.
     pub fn hello(&self) {
-        let earlier = std::mem::take(&mut self.pools.write().by_id);
-        earlier.into_values().for_each(|pool| self.close(pool));
+        self.pools.take_all().into_iter().for_each(|pool| self.close(pool));
         self.reclaim(u64::MAX);
         self.dedups.iter().for_each(|dedup| dedup.clear(&self.quota));
         self.release_idle();
@@ -108,21 +94,14 @@ impl Client {
     /// # Errors
     /// [`Status::NoResources`] where there are [`POOLS_MAX`] pools, or no ids left.
     pub fn pool_new(&self, kind: PoolKind) -> Result<u32, Status> {
-        let mut pools = self.pools.write();
-        if pools.by_id.len() >= POOLS_MAX || pools.last_id >= POOL_ID_MAX {
-            return Err(Status::NoResources);
-        }
-        pools.last_id += 1;
-        let id = pools.last_id;
+        let id = self.pools.create(kind, HashKey(self.config.hash_seed)).ok_or(Status::NoResources)?;
         self.quota.charge_metadata(Pool::BYTES);
-        pools.by_id.insert(id, Arc::new(Pool::new(kind, HashKey(self.config.hash_seed))));
         Ok(id)
     }
 
     /// Destroys a pool and everything in it.
     pub fn pool_destroy(&self, pool: u32) -> Status {
-        let removed = self.pools.write().by_id.remove(&pool);
-        let Some(pool) = removed else {
+        let Some(pool) = self.pools.remove(pool) else {
             self.counters.count(Counter::FlushesBadPool);
             return Status::BadPool;
         };
@@ -171,7 +150,7 @@ impl Client {
     /// A snapshot of all counters and gauges.
     pub fn statistics(&self) -> Statistics {
         Statistics {
-            pools: self.pools.read().by_id.len() as u64,
+            pools: self.pools.count() as u64,
             resident_bytes: self.quota.used(),
             metadata_bytes: self.quota.metadata(),
             limit_bytes: self.quota.limit(),
@@ -182,8 +161,8 @@ impl Client {
     }
 
     /// The pool of this id in the guest's present life.
-    fn pool(&self, id: u32) -> Option<Arc<Pool>> {
-        self.pools.read().by_id.get(&id).cloned()
+    fn pool(&self, id: u32) -> Option<PoolInUse> {
+        self.pools.get(id)
     }
 
     /// The hand over the leaves of this kind.

@@ -55,7 +55,7 @@ impl Client {
         status
     }
 
-    fn put_into(&self, pool: &Arc<Pool>, key: Key, frame: u64, memory: &impl GuestPages) -> Status {
+    fn put_into(&self, pool: &Pool, key: Key, frame: u64, memory: &impl GuestPages) -> Status {
         if self.is_frozen() && !self.holds(pool, key) {
             return Status::Frozen;
         }
@@ -82,7 +82,7 @@ impl Client {
     }
 
     /// Stores a page as it is, in a page of the staging buffer that was taken for it.
-    fn stage(&self, pool: &Arc<Pool>, key: Key, frame: u64, memory: &impl GuestPages, page: u32) -> Status {
+    fn stage(&self, pool: &Pool, key: Key, frame: u64, memory: &impl GuestPages, page: u32) -> Status {
         let staged = Contents::Staged(page);
         // SAFETY: the page was taken for this put, and is not in the index yet.
         let copy = unsafe { self.staging.page_mut(page) };
@@ -109,7 +109,7 @@ impl Client {
         status
     }
 
-    fn store(&self, pool: &Arc<Pool>, key: Key, scratch: &mut Scratch) -> Status {
+    fn store(&self, pool: &Pool, key: Key, scratch: &mut Scratch) -> Status {
         let packed = scratch.pack(self.config.codec);
         if matches!(packed, Packed::Stored(_, bytes) if bytes.len() > self.config.max_stored_bytes) {
             return Status::PoorRatio;
@@ -157,10 +157,13 @@ impl Client {
     }
 
     /// Makes a page visible under its key.
-    fn enter(&self, pool: &Arc<Pool>, key: Key, contents: Contents) -> Result<(), Refused> {
+    fn enter(&self, pool: &Pool, key: Key, contents: Contents) -> Result<(), Refused> {
         let object = pool.object_or(key.object, || self.new_object(key)).ok_or(Refused::OverLimit)?;
         let (number, place) = Leaf::of(key.index);
         let entered = self.enter_into(pool, &object, number, place, contents);
+        if entered == Err(Refused::Detached) {
+            pool.forget(&object);
+        }
         if entered.is_err() {
             // An object or a leaf made for this page alone goes again.
             self.prune(pool, &object, number);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::codec::with_scratch;
-use crate::index::{Contents, Leaf, Object, Pool};
+use crate::index::{Contents, Leaf, ObjectInUse, PoolInUse};
 use crate::key::{Key, PoolKind};
 use crate::statistics::Counter;
 
@@ -15,8 +15,8 @@ pub(super) const LOADED_WHILE_STAGED: u8 = 1;
 
 /// A staged page that is pinned.
 struct Staged {
-    pool: Arc<Pool>,
-    object: Arc<Object>,
+    pool: PoolInUse,
+    object: ObjectInUse,
     leaf: Arc<Leaf>,
     place: u16,
 }

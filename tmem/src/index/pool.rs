@@ -1,30 +1,60 @@
 //! One pool: a map of objects.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::{ArcSwapOption, Guard};
 
 use crate::key::{ObjectId, PoolKind};
 
 use super::heap::{block_bytes, shared_bytes};
+use super::leaf::LEAF_PAGES;
 use super::object::Object;
 use super::objects::{HashKey, Objects};
 
 /// A numbered set of pages of one client.
 #[derive(Debug)]
 pub(crate) struct Pool {
+    id: u32,
     kind: PoolKind,
     closed: AtomicBool,
     /// Pages that a get can find.
     pages: AtomicU64,
     objects: Objects,
+    /// One large object of the map, to be found without it: a swap area, of which a pool has one as a rule.
+    large: ArcSwapOption<Object>,
+}
+
+/// An object in use. It is not freed as long as this lives.
+pub(crate) enum ObjectInUse {
+    Large(Guard<Option<Arc<Object>>>),
+    Mapped(Arc<Object>),
+}
+
+impl Deref for ObjectInUse {
+    type Target = Arc<Object>;
+
+    fn deref(&self) -> &Arc<Object> {
+        match self {
+            Self::Large(object) => object.as_ref().expect("made of a place that has an object"),
+            Self::Mapped(object) => object,
+        }
+    }
 }
 
 impl Pool {
     /// Heap bytes of an empty pool: itself and its map.
     pub(crate) const BYTES: usize = shared_bytes::<Self>() + block_bytes(Objects::BYTES);
 
-    pub(crate) fn new(kind: PoolKind, hash_key: HashKey) -> Self {
-        Self { kind, closed: AtomicBool::new(false), pages: AtomicU64::new(0), objects: Objects::new(hash_key) }
+    pub(crate) fn new(id: u32, kind: PoolKind, hash_key: HashKey) -> Self {
+        let objects = Objects::new(hash_key);
+        let (closed, pages) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { id, kind, closed, pages, objects, large: ArcSwapOption::empty() }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id
     }
 
     pub(crate) fn kind(&self) -> PoolKind {
@@ -52,14 +82,32 @@ impl Pool {
         self.pages.fetch_sub(pages, Ordering::Release);
     }
 
-    pub(crate) fn object(&self, id: ObjectId) -> Option<Arc<Object>> {
-        self.objects.get(id)
+    /// The object of this id. A tree that is found cut off is found once more, or not at all.
+    pub(crate) fn object(&self, id: ObjectId) -> Option<ObjectInUse> {
+        let large = self.large.load();
+        if large.as_ref().is_some_and(|object| *object.id() == id) {
+            return Some(ObjectInUse::Large(large));
+        }
+        let object = self.objects.get(id)?;
+        if large.is_none() && object.pages() > u64::from(LEAF_PAGES) {
+            self.large.store(Some(Arc::clone(&object)));
+            // Whoever cuts the tree off forgets the object after that; so either sees what the other did.
+            if !object.tree().read().attached {
+                self.forget(&object);
+            }
+        }
+        Some(ObjectInUse::Mapped(object))
+    }
+
+    /// Lets an object whose tree was cut off be found in the map alone.
+    pub(crate) fn forget(&self, object: &Arc<Object>) {
+        self.large.rcu(|large| large.clone().filter(|large| !Arc::ptr_eq(large, object)));
     }
 
     /// The object of this id, made by `create` where there is none. `None` where `create` refuses.
-    pub(crate) fn object_or(&self, id: ObjectId, create: impl FnOnce() -> Option<Object>) -> Option<Arc<Object>> {
+    pub(crate) fn object_or(&self, id: ObjectId, create: impl FnOnce() -> Option<Object>) -> Option<ObjectInUse> {
         // Nearly always there is one: all pages of a swap area are one object's. To create locks out other vCPUs.
-        self.objects.get(id).or_else(|| self.objects.get_or(id, create))
+        self.object(id).or_else(|| self.objects.get_or(id, create).map(ObjectInUse::Mapped))
     }
 
     /// Takes the object out of the map; its tree is still attached.
@@ -75,7 +123,11 @@ impl Pool {
             tree.attached &= !empty;
             empty
         };
-        self.objects.remove_if(object.id(), cut_off).is_some()
+        let removed = self.objects.remove_if(object.id(), cut_off).is_some();
+        if removed {
+            self.forget(object);
+        }
+        removed
     }
 
     /// Every object, for the invariants.
