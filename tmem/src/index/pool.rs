@@ -19,12 +19,16 @@ pub(crate) struct Pool {
     id: u32,
     kind: PoolKind,
     closed: AtomicBool,
-    /// Pages that a get can find.
-    pages: AtomicU64,
+    pages: Apart,
     objects: Objects,
     /// One large object of the map, to be found without it: a swap area, of which a pool has one as a rule.
     large: ArcSwapOption<Object>,
 }
+
+/// Pages that a get can find; on a cache line of its own, because every put writes it, and what is beside it is read.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart(AtomicU64);
 
 /// An object in use. It is not freed as long as this lives.
 pub(crate) enum ObjectInUse {
@@ -49,7 +53,7 @@ impl Pool {
 
     pub(crate) fn new(id: u32, kind: PoolKind, hash_key: HashKey) -> Self {
         let objects = Objects::new(hash_key);
-        let (closed, pages) = (AtomicBool::new(false), AtomicU64::new(0));
+        let (closed, pages) = (AtomicBool::new(false), Apart::default());
         Self { id, kind, closed, pages, objects, large: ArcSwapOption::empty() }
     }
 
@@ -71,15 +75,15 @@ impl Pool {
     }
 
     pub(crate) fn pages(&self) -> u64 {
-        self.pages.load(Ordering::Acquire)
+        self.pages.0.load(Ordering::Acquire)
     }
 
     pub(crate) fn add_page(&self) {
-        self.pages.fetch_add(1, Ordering::Release);
+        self.pages.0.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn subtract_pages(&self, pages: u64) {
-        self.pages.fetch_sub(pages, Ordering::Release);
+        self.pages.0.fetch_sub(pages, Ordering::Release);
     }
 
     /// The object of this id. A tree that is found cut off is found once more, or not at all.
