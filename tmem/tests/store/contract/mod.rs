@@ -9,6 +9,7 @@ mod limit;
 mod put;
 mod recompress;
 mod staging;
+mod tiers;
 
 use tmem::{Client, ClientConfig, Key, ObjectId, PoolKind};
 

@@ -3,6 +3,7 @@
 mod chaos;
 mod equal;
 mod exclusive;
+mod pressure;
 mod register;
 
 use tmem::{PAGE_SIZE, Page};
