@@ -3,6 +3,7 @@
 //! A benchmark asserts nothing about time: it prints medians and ratios, and writes every sample to a file that
 //! `compare` reads. What it does assert is that every page comes back as it was.
 
+mod adversary;
 mod compare;
 mod contender;
 mod machine;
@@ -37,6 +38,8 @@ enum Command {
     },
     /// Print what the index takes for a file cache: every file of a folder an object, every 4 KiB of it a page
     Metadata(metadata::Arguments),
+    /// Measure an ordinary guest alone and beside a hostile one
+    Adversary(adversary::Arguments),
 }
 
 /// What to measure.
@@ -68,6 +71,7 @@ fn main() -> Result<()> {
     match arguments.command {
         Some(Command::Compare { a, b }) => compare::print(&a, &b),
         Some(Command::Metadata(arguments)) => metadata::print(&arguments),
+        Some(Command::Adversary(arguments)) => adversary::print(&arguments),
         None => run::run(&arguments.run),
     }
 }
