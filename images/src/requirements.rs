@@ -25,10 +25,17 @@ const NEEDED: [(&str, &str); 15] = [
     ("xz-utils", "/usr/bin/xz"),
 ];
 
+/// What `cargo xtask soak` needs besides.
+const NEEDED_TO_SOAK: [(&str, &str); 1] = [("valgrind", "/usr/bin/valgrind")];
+
 /// The packages that are not installed.
 #[must_use]
 pub fn missing() -> Vec<&'static str> {
-    NEEDED.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| *package).collect()
+    missing_of(&NEEDED)
+}
+
+fn missing_of(needed: &[(&'static str, &str)]) -> Vec<&'static str> {
+    needed.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| *package).collect()
 }
 
 /// Makes sure that nothing is missing: installs it as root; as a user says which command does.
@@ -36,7 +43,18 @@ pub fn missing() -> Vec<&'static str> {
 /// # Errors
 /// Where packages are missing and this process may not install them, or apt-get fails.
 pub fn install() -> Result<()> {
-    let missing = missing();
+    install_all(&missing())
+}
+
+/// The same for `cargo xtask soak`, which needs more.
+///
+/// # Errors
+/// As [`install`].
+pub fn install_to_soak() -> Result<()> {
+    install_all(&[missing(), missing_of(&NEEDED_TO_SOAK)].concat())
+}
+
+fn install_all(missing: &[&str]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }

@@ -44,10 +44,10 @@ pub fn test(arguments: &Arguments) -> Result<()> {
     Ok(cmd!(shell, "cargo run --quiet --package tests --bin run-cases -- --scope test {cases...}").run()?)
 }
 
-/// What is too long for every change: every case on every kernel, the store's tests under AddressSanitizer, and a long
-/// life of a store.
+/// What is too long for every change: every case on every kernel, the store's tests under AddressSanitizer and valgrind, its
+/// ownership rule under loom, and a long life of a store.
 pub fn soak(arguments: &Arguments) -> Result<()> {
-    requirements::install()?;
+    requirements::install_to_soak()?;
     let shell = workspace()?;
     let cases = end_to_end(arguments);
     if cases.is_empty() {
@@ -56,6 +56,14 @@ pub fn soak(arguments: &Arguments) -> Result<()> {
         let tests = ["--lib", "--test", "store", "--target", target, "--target-dir", "target/sanitizer"];
         cmd!(shell, "cargo +nightly test --quiet --package tmem {tests...}")
             .env("RUSTFLAGS", "-Zsanitizer=address")
+            .run()?;
+        // What needs no system call that valgrind does not know.
+        let modules = ["arena::", "codec::", "index::", "staging::"];
+        cmd!(shell, "cargo test --quiet --package tmem --lib -- {modules...}")
+            .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", "valgrind --quiet --error-exitcode=1")
+            .run()?;
+        cmd!(shell, "cargo test --quiet --release --package tmem --target-dir target/loom --lib ownership")
+            .env("RUSTFLAGS", "--cfg loom")
             .run()?;
         cmd!(shell, "cargo test --quiet --release --package tmem --test churn -- --ignored").run()?;
     }

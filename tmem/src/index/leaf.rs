@@ -1,11 +1,11 @@
 //! The entries of 512 neighbouring indexes, behind one lock.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 
 use crate::hand::Position;
 use crate::key::PoolKind;
-use crate::lock::Lock;
+use crate::lock::{Guard, Lock};
 
 use super::entry::{Contents, Entry};
 use super::heap::shared_bytes;
@@ -59,7 +59,7 @@ impl Leaf {
         self.number
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, LeafState> {
+    pub(crate) fn lock(&self) -> Guard<'_, LeafState> {
         self.state.lock()
     }
 
@@ -212,6 +212,7 @@ mod tests {
         Leaf::new(Weak::new(), 0, PoolKind::Persistent)
     }
 
+    #[cfg(not(loom))]
     #[test]
     fn a_leaf_fits_a_block_of_80_bytes() {
         assert_eq!(Leaf::BYTES, 80);

@@ -14,6 +14,8 @@ mod leaf;
 mod leaves;
 mod object;
 mod objects;
+#[cfg(all(test, loom))]
+mod ownership;
 mod pool;
 mod pools;
 mod slots;
