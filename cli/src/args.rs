@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use protocol::VmName;
 use vmm::config::{ByteSize, CpuModel, Overrides, SizeOrPercent};
 
-use crate::ending::RUN_EXIT_CODES;
+use crate::ending::{POLICY_EXIT_CODES, RUN_EXIT_CODES};
 
 /// Transcendent memory for KVM guests: runs VMs whose swap and second page cache live compressed in host RAM.
 #[derive(Debug, Parser)]
@@ -72,6 +72,36 @@ pub enum Command {
         #[arg(long, value_name = "SECONDS")]
         wait: Option<u32>,
     },
+    /// Check and show the host's policy. Nothing enforces one yet
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Check a policy: every mistake with its line, and what is allowed but surely not meant
+    #[command(after_help = POLICY_EXIT_CODES)]
+    Check(PolicyArgs),
+    /// Show all of a policy: what its files say, and the defaults of what they leave away
+    #[command(after_help = POLICY_EXIT_CODES)]
+    Show(PolicyArgs),
+    /// Print the JSON Schema of a policy file, for editors
+    Schema,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PolicyArgs {
+    /// The policy: a file, or a folder with policy.toml, policy.d/*.toml or both
+    #[arg(value_name = "FILE|FOLDER")]
+    pub path: PathBuf,
+    /// Memory of the host that the policy is for, like 64GiB [default: this host's]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The flags replace what the file says; paths in them are relative to the current folder.
@@ -141,6 +171,8 @@ mod tests {
             (&["flush", "web", "50%"], "\"50%\" is a percentage"),
             (&["run", "vm.toml", "--memory", "1GB"], "\"GB\" in \"1GB\" is no unit"),
             (&["run", "vm.toml", "--cpu", "fast"], "unknown variant `fast`, expected `host` or `baseline`"),
+            (&["policy", "check"], "<FILE|FOLDER>"),
+            (&["policy", "check", "p.toml", "--memory", "64GB"], "\"GB\" in \"64GB\" is no unit"),
             (&["stop", "web", "--wait", "soon"], "invalid digit"),
         ];
         for (args, fragment) in table {

@@ -17,6 +17,13 @@ Exit codes:
   130  the VM was ended at once, by Ctrl-A x, SIGINT or a second SIGTERM
        (the first SIGTERM presses the power button)";
 
+/// The codes of `tmem policy check` and `show`, for `--help`.
+pub const POLICY_EXIT_CODES: &str = "\
+Exit codes:
+    0  the policy is valid, perhaps with warnings
+    1  it is not, or cannot be read
+    2  the command line is wrong";
+
 const HOST: u8 = 1;
 const CONFIGURATION: u8 = 2;
 

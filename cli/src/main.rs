@@ -5,6 +5,7 @@ mod connection;
 mod ending;
 mod list;
 mod logging;
+mod policy;
 mod run;
 mod running;
 mod screen;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
 fn carry_out(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(args) => return run::run(&args),
+        Command::Policy { command } => return policy::carry_out(&command),
         Command::List { json } => list::list(json)?,
         Command::Show { vm, json } => show::show(&vm, json)?,
         Command::Set { vm, limit } => tell::set_limit(&vm, limit)?,

@@ -5,12 +5,12 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use policy::{ByteSize, SizeOrPercent};
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Place, Problem};
-use super::size::{ByteSize, SizeOrPercent};
 use super::{Codec, CpuModel, Dedup};
 
 /// Longest configuration file in bytes.

@@ -5,9 +5,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use policy::ByteSize;
 use protocol::NameError;
-
-use super::size::ByteSize;
 
 /// A configuration that cannot be run: the place, the problem and, where there is one, the host's error as source.
 #[derive(Debug)]

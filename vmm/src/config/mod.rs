@@ -34,7 +34,6 @@ mod document;
 mod error;
 mod image;
 mod setting;
-mod size;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -52,7 +51,7 @@ use serde::de::value::Error as ValueError;
 pub use disk::{DISK_ID_MAX_BYTES, DISKS_MAX, Disk};
 pub use error::{ConfigError, Place, Problem};
 pub use image::{Initrd, Kernel, KernelFormat};
-pub use size::{ByteSize, SizeError, SizeOrPercent};
+pub use policy::{ByteSize, SizeError, SizeOrPercent};
 
 /// A VM that can be started: every value checked, every file open, every disk locked.
 #[derive(Debug)]

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use policy::Percent;
+
 use super::*;
 
 /// A folder with a kernel, an initrd, two disks and a `vm.toml`.
@@ -143,7 +145,7 @@ fn flags_override_keys_and_are_named_in_errors() {
         vcpus: Some(3),
         memory: Some(ByteSize(32 << 20)),
         cpu: Some(CpuModel::Baseline),
-        limit: Some(SizeOrPercent::Percent(100)),
+        limit: Some(SizeOrPercent::Percent(Percent::whole(100))),
     };
     let config = folder.load_with(GOOD, flags.clone()).unwrap();
     assert_eq!(config.kernel.format, KernelFormat::Elf);
@@ -187,7 +189,7 @@ fn mistakes_in_the_text_name_line_and_key() {
         ("cmdline = \"quiet\\nsplash\"", &["vm.toml:3: `cmdline`: '\\n' is not allowed"]),
         ("[tmem]\nlimit = 512", &["vm.toml:4: `tmem.limit`: \"512\" has no unit; write 512KiB, 512MiB"]),
         ("[tmem]\nlimit = \"1GB\"", &["vm.toml:4: `tmem.limit`: \"GB\" in \"1GB\" is no unit; write KiB, MiB"]),
-        ("[tmem]\nlimit = 0.5", &["vm.toml:4: `tmem.limit`: invalid type: floating point", "a size in quotes"]),
+        ("[tmem]\nlimit = 0.5", &["vm.toml:4: `tmem.limit`: \".5\" in \"0.5\" is no unit; write KiB, MiB"]),
         (
             "[tmem]\nlimit = \"1MiB\"\nreservation = \"2MiB\"",
             &["vm.toml:5: `tmem.reservation`: a reservation of 2MiB is above the limit of 1MiB"],

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use policy::{ByteSize, Percent, SizeOrPercent};
 use protocol::VmName;
 use rustix::system::sysinfo;
 
@@ -11,7 +12,6 @@ use super::document::{ConfigFile, Document, TmemTable};
 use super::error::{ConfigError, Problem};
 use super::image::{Initrd, Kernel, parent_exists};
 use super::setting::Setting;
-use super::size::{ByteSize, SizeOrPercent};
 use super::text::printable;
 use super::{Codec, Console, CpuModel, Overrides, TmemConfig, VmConfig, disk};
 
@@ -29,7 +29,7 @@ const RECOMPRESS_AFTER_SECONDS: u32 = 60;
 const STAGING_DEFAULT: ByteSize = ByteSize(8 << 20);
 /// Raw pages are what the store is there to avoid.
 const STAGING_MAX: ByteSize = ByteSize(1 << 30);
-const LIMIT_DEFAULT: SizeOrPercent = SizeOrPercent::Percent(200);
+const LIMIT_DEFAULT: SizeOrPercent = SizeOrPercent::Percent(Percent::whole(200));
 
 pub(super) fn validate(file: &ConfigFile, document: Document, flags: Overrides) -> Result<VmConfig, ConfigError> {
     let name = name(file, document.name.map(|name| Setting::of_key(file, "name", name)))?;

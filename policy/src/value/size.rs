@@ -1,9 +1,10 @@
-//! Sizes as people write them: a whole number and a unit, or a percentage of the guest's memory.
+//! Sizes as people write them: a whole number and a unit, or a percentage of something that the key names.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use super::percent::{Percent, PercentError};
+use super::quoted::quoted;
 
 /// The units that a size may have, the smallest first.
 const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
@@ -12,13 +13,13 @@ const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 <
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
-/// A size such as `"256MiB"`, or a percentage of the guest's memory such as `"150%"`.
+/// A size such as `"256MiB"`, or a percentage such as `"150%"`, of what the key that it stands at says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SizeOrPercent {
     /// So many bytes.
     Bytes(u64),
-    /// So many hundredths of the guest's memory.
-    Percent(u32),
+    /// A part of what the key says.
+    Percent(Percent),
 }
 
 /// Why a text is no size.
@@ -44,16 +45,19 @@ pub enum SizeError {
     /// a percentage where only a size has a meaning
     #[error("{0:?} is a percentage, but here only a size has a meaning, like \"256MiB\"")]
     Percent(String),
+    /// a percentage that is none
+    #[error(transparent)]
+    BadPercent(#[from] PercentError),
 }
 
 impl SizeOrPercent {
-    /// The size in bytes for a guest with this much memory, or `None` where it does not fit into 64 bits. Percentages
-    /// are rounded down.
+    /// The size in bytes where a percentage is one of `whole_bytes`, or `None` where it does not fit into 64 bits.
+    /// Percentages are rounded down.
     #[must_use]
-    pub fn bytes(self, memory_bytes: u64) -> Option<u64> {
+    pub fn bytes(self, whole_bytes: u64) -> Option<u64> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
-            Self::Percent(percent) => u64::try_from(u128::from(memory_bytes) * u128::from(percent) / 100).ok(),
+            Self::Percent(percent) => percent.checked_of(whole_bytes),
         }
     }
 }
@@ -62,6 +66,9 @@ impl FromStr for SizeOrPercent {
     type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Self, SizeError> {
+        if text.ends_with('%') {
+            return Ok(Self::Percent(text.parse()?));
+        }
         let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
         if digits.is_empty() {
             return Err(SizeError::Number(text.to_owned()));
@@ -70,9 +77,6 @@ impl FromStr for SizeOrPercent {
         let number: u64 = digits.parse().map_err(|_| too_large())?;
         if unit.is_empty() {
             return Err(SizeError::NoUnit(text.to_owned()));
-        }
-        if unit == "%" {
-            return u32::try_from(number).map(Self::Percent).map_err(|_| too_large());
         }
         let Some((_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
             return Err(SizeError::Unit { text: text.to_owned(), unit: unit.to_owned() });
@@ -104,36 +108,21 @@ impl fmt::Display for ByteSize {
     }
 }
 
-/// Takes a string, and turns a bare number into the error that says what it lacks.
-struct SizeText<T>(std::marker::PhantomData<T>);
-
-impl<T: FromStr<Err = SizeError>> Visitor<'_> for SizeText<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a size in quotes, like \"256MiB\"")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        text.parse().map_err(E::custom)
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-        Err(E::custom(SizeError::NoUnit(number.to_string())))
+impl fmt::Display for SizeOrPercent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => ByteSize(*bytes).fmt(f),
+            Self::Percent(percent) => percent.fmt(f),
+        }
     }
 }
 
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SizeText(std::marker::PhantomData))
-    }
-}
-
-impl<'de> Deserialize<'de> for SizeOrPercent {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SizeText(std::marker::PhantomData))
-    }
-}
+quoted!(ByteSize, "a size in quotes, like \"256MiB\"", "^[0-9]+(KiB|MiB|GiB|TiB)$");
+quoted!(
+    SizeOrPercent,
+    "a size or a percentage in quotes, like \"256MiB\" or \"20%\"",
+    "^([0-9]+(KiB|MiB|GiB|TiB)|[0-9]+([.][0-9]{1,2})?%)$"
+);
 
 #[cfg(test)]
 mod tests {
@@ -145,7 +134,7 @@ mod tests {
         assert_eq!("256MiB".parse(), Ok(ByteSize(256 << 20)));
         assert_eq!("3GiB".parse(), Ok(ByteSize(3 << 30)));
         assert_eq!("0KiB".parse(), Ok(ByteSize(0)));
-        assert_eq!("150%".parse(), Ok(SizeOrPercent::Percent(150)));
+        assert_eq!("150%".parse(), Ok(SizeOrPercent::Percent(Percent::whole(150))));
     }
 
     #[test]
@@ -161,7 +150,8 @@ mod tests {
             ("256mib", "is no unit"),
             ("18446744073709551616KiB", "more than any machine"),
             ("18014398509481984KiB", "more than any machine"),
-            ("4294967296%", "more than any machine"),
+            ("42949673%", "more than"),
+            ("-5%", "is no percentage"),
         ];
         for (text, fragment) in table {
             let message = text.parse::<SizeOrPercent>().unwrap_err().to_string();
@@ -171,10 +161,10 @@ mod tests {
     }
 
     #[test]
-    fn percentages_are_of_the_guests_memory() {
-        assert_eq!(SizeOrPercent::Percent(150).bytes(200), Some(300));
-        assert_eq!(SizeOrPercent::Percent(33).bytes(10), Some(3));
-        assert_eq!(SizeOrPercent::Percent(u32::MAX).bytes(u64::MAX), None);
+    fn percentages_are_of_a_whole() {
+        assert_eq!(SizeOrPercent::Percent(Percent::whole(150)).bytes(200), Some(300));
+        assert_eq!(SizeOrPercent::Percent(Percent::whole(33)).bytes(10), Some(3));
+        assert_eq!(SizeOrPercent::Percent(Percent::whole(150)).bytes(u64::MAX), None);
         assert_eq!(SizeOrPercent::Bytes(7).bytes(200), Some(7));
     }
 

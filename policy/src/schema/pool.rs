@@ -1,0 +1,29 @@
+//! `[pool]`: the memory of all stores together.
+
+use serde::{Deserialize, Serialize};
+
+use crate::value::SizeOrPercent;
+
+/// `[pool]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, expecting = "the table [pool]")]
+pub struct Pool {
+    /// Most memory of all stores together. Percent of MemTotal
+    pub size_max: SizeOrPercent,
+    /// What the pool does not shrink below. Percent of MemTotal
+    pub size_min: SizeOrPercent,
+    /// Which ephemeral pages go first
+    pub eviction: Eviction,
+}
+
+/// Which ephemeral pages go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Eviction {
+    /// A page that was used is passed over, as often as it was used, up to three times
+    SecondChance,
+    /// The oldest
+    Fifo,
+}
