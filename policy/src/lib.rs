@@ -10,6 +10,7 @@
 //! the same observations give the same decisions, on every machine.
 
 mod check;
+pub mod law;
 pub mod schema;
 mod text;
 mod value;
