@@ -2,6 +2,7 @@
 
 mod class;
 mod compression;
+mod dedup;
 mod host;
 #[cfg(test)]
 mod json;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use class::{Class, ClassMemory, ClassName, ClassNameError, ClassTmem};
 pub use compression::{Compression, CompressionAlgorithm, Recompress, RejectAbove};
+pub use dedup::{Dedup, DedupScope};
 pub use host::{Host, Psi, PsiMark, Watermarks};
 pub use pool::{Eviction, Pool};
 pub use rule::{Match, Rule};
@@ -51,6 +53,8 @@ pub struct Policy {
     pub share: Share,
     /// How pages are compressed
     pub compression: Compression,
+    /// Which equal pages are stored once
+    pub dedup: Dedup,
     /// Kinds of VMs. What a class leaves away it has from `default`
     pub class: BTreeMap<ClassName, Class>,
     /// Which VM is of which class: the first rule that matches; none: class `default`

@@ -16,7 +16,8 @@ const KEYS: &[&str] = &[
     "compression.recompress.algorithm",
     "compression.recompress.from",
     "compression.recompress.level",
-    "dedup",
+    "dedup.pools",
+    "dedup.verify",
     "host.require_backing",
     "pool.accept_threshold",
     "pool.ephemeral",
@@ -29,8 +30,12 @@ const KEYS: &[&str] = &[
 ];
 
 /// Values of keys that this build has, or will have whole.
-const VALUES: &[(&str, &str)] =
-    &[("compression.algorithm", "none"), ("pool.eviction", "lru"), ("pool.eviction", "s3-fifo")];
+const VALUES: &[(&str, &str)] = &[
+    ("compression.algorithm", "none"),
+    ("dedup.scope", "domain"),
+    ("pool.eviction", "lru"),
+    ("pool.eviction", "s3-fifo"),
+];
 
 /// Something of a later version.
 #[derive(Debug)]
