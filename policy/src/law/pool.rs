@@ -73,6 +73,7 @@ mod tests {
     #[test]
     fn the_pool_stops_to_grow_and_then_gives_back_what_the_host_lacks() {
         assert_eq!(gib(Level::Clear, 19, 15), 15);
+        assert_eq!(gib(Level::Clear, 25, 15), 15, "above the mark, and not for long enough");
         assert_eq!(gib(Level::Soft, 11, 15), 12, "14 GiB of MemAvailable leave the state");
         assert_eq!(gib(Level::Low, 1, 30), 17);
         assert_eq!(size(&Policy::default(), Level::Low, host(1), 5 * GIB, 0).bytes, GIB / 2, "size_min");

@@ -159,6 +159,15 @@ fn only_the_reservation_is_left_of_a_lease_when_the_host_is_all_but_out_of_memor
 }
 
 #[test]
+fn a_pool_that_shrinks_keeps_room_for_reservations() {
+    let mut policy = policy(Algorithm::Demand);
+    policy.pool.size_min = crate::SizeOrPercent::Bytes(0);
+    let host = HostObservation { available_bytes: GIB, ..HOST };
+    let decision = decide(&policy, HostState::default(), &Observation { host, vms: vec![vm(2, 0, 0), vm(0, 0, 0)] });
+    assert_eq!((decision.pool.bytes, decision.vms[0].lease.bytes), (128 * MIB, 128 * MIB));
+}
+
+#[test]
 fn a_decision_says_what_it_was_made_from() {
     let decision = decide(&policy(Algorithm::Demand), HostState::default(), &seen(vec![vm(2, 0, 0)]));
     let json = serde_json::to_value(&decision).unwrap();
