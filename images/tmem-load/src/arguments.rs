@@ -1,30 +1,104 @@
 //! The command line.
 
-use std::str::FromStr;
+use std::{path::PathBuf, str::FromStr};
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
-use crate::{order::Order, pattern::PAGE_BYTES, region::HugePages};
+use crate::{
+    files::{Step, Visits},
+    order::Order,
+    pattern::{PAGE_BYTES, Pattern},
+    region::HugePages,
+};
 
 /// Fills memory with a known pattern, rewrites parts of it pass by pass, and checks every page in every pass.
 ///
 /// The last line on standard output is the result in JSON. The exit code is 0 where every page held what was written,
 /// 1 where one did not, 2 where the run could not be made.
 #[derive(Debug, Parser)]
-#[command(name = "tmem-load", version)]
+#[command(name = "tmem-load", version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
-    /// Working set, with a unit: KiB, MiB or GiB
-    #[arg(long, default_value = "256MiB")]
-    pub size: Size,
-    /// Passes that check every page and rewrite some; a filling pass comes before, a checking one after them
-    #[arg(long, default_value_t = 1)]
-    pub passes: u32,
+    /// What to load instead of memory.
+    #[command(subcommand)]
+    pub other: Option<Other>,
+    /// The load of memory.
+    #[command(flatten)]
+    pub memory: MemoryArguments,
+}
+
+/// What is not memory.
+#[derive(Debug, Subcommand)]
+pub enum Other {
+    /// Writes, reads or rewrites files that hold the pattern, and checks every page read
+    Files(FileArguments),
+}
+
+/// What pages hold.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct PatternArguments {
     /// Percent of each page's bytes that do not compress
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub entropy: u8,
     /// Percent of pages that have the same content as others
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub duplicates: u8,
+    /// Seed of the pattern and of the random order
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+impl From<PatternArguments> for Pattern {
+    fn from(PatternArguments { entropy, duplicates, seed }: PatternArguments) -> Self {
+        Self { seed, entropy, duplicates }
+    }
+}
+
+/// A load of files.
+#[derive(Debug, Args)]
+pub struct FileArguments {
+    /// What to do
+    #[arg(value_enum)]
+    pub step: Step,
+    /// Directory of the files, which are called 0, 1 and so on
+    pub dir: PathBuf,
+    /// Size of all files together, with a unit: KiB, MiB or GiB
+    #[arg(long, default_value = "256MiB")]
+    pub size: Size,
+    /// How many files
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub files: u16,
+    /// How often to do it
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub passes: u32,
+    /// Which pages to visit, and in what order
+    #[arg(long, value_enum, default_value_t = Visits::Sequential)]
+    pub order: Visits,
+    /// Rewriting and overwriting passes that the files have been through in earlier runs
+    #[arg(long, default_value_t = 0)]
+    pub rewritten: u32,
+    /// Percent of pages that such a pass writes anew
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub rewrite: u8,
+    /// Leave the page cache out (O_DIRECT)
+    #[arg(long)]
+    pub direct: bool,
+    /// What pages hold.
+    #[command(flatten)]
+    pub pattern: PatternArguments,
+}
+
+/// A load of memory.
+#[derive(Debug, Args)]
+pub struct MemoryArguments {
+    /// Working set, with a unit: KiB, MiB or GiB
+    #[arg(long, default_value = "256MiB")]
+    pub size: Size,
+    /// Passes that check every page and rewrite some; a filling pass comes before, a checking one after them
+    #[arg(long, default_value_t = 1)]
+    pub passes: u32,
+    /// What pages hold.
+    #[command(flatten)]
+    pub pattern: PatternArguments,
     /// Order in which each thread visits its part
     #[arg(long, value_enum, default_value_t = Order::Random)]
     pub order: Order,
@@ -34,9 +108,6 @@ pub struct Arguments {
     /// Threads, each with a part of the working set
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: u16,
-    /// Seed of the pattern and of the random order
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
     /// Before each rewriting pass fork a child that checks its copy while the pass goes on
     #[arg(long)]
     pub fork: bool,

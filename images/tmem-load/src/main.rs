@@ -1,8 +1,9 @@
-//! Load generator for guests: fills memory, rewrites it and checks every page.
+//! Load generator for guests: fills memory or files, rewrites them and checks every page.
 //!
 //! It needs little memory beside the working set, one byte a page, so that what is swapped is the load.
 
 mod arguments;
+mod files;
 mod forked;
 mod order;
 mod pattern;
@@ -12,22 +13,24 @@ mod working_set;
 
 use std::{io, process::ExitCode, thread, time::Duration, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use serde::Serialize;
 
 use crate::{
-    arguments::{Arguments, Hold},
+    arguments::{Arguments, FileArguments, Hold, MemoryArguments, Other},
+    files::{FileSet, Opening, Step, Visits},
     forked::Child,
-    pattern::Pattern,
     report::{Kind, Pass, Report, Tally},
     working_set::{Load, WorkingSet},
 };
 
 fn main() -> ExitCode {
-    let result = run(&Arguments::parse()).and_then(|report| {
-        println!("{}", serde_json::to_string(&report)?);
-        Ok(report.bad_pages)
-    });
+    let arguments = Arguments::parse();
+    let result = match &arguments.other {
+        None => load_memory(&arguments.memory).and_then(|report| print(&report)),
+        Some(Other::Files(arguments)) => load_files(arguments).and_then(|report| print(&report)),
+    };
     match result {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),
@@ -38,9 +41,36 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<Report> {
+/// Prints the result and returns the number of bad pages.
+fn print<K: Serialize>(report: &Report<K>) -> Result<u64> {
+    println!("{}", serde_json::to_string(report)?);
+    Ok(report.bad_pages)
+}
+
+fn load_files(arguments: &FileArguments) -> Result<Report<Step>> {
     let started = Instant::now();
-    let pattern = Pattern { seed: arguments.seed, entropy: arguments.entropy, duplicates: arguments.duplicates };
+    let FileArguments { step, files, direct, order, .. } = *arguments;
+    ensure!(
+        step == Step::Read || order != Visits::Zipf,
+        "--order zipf visits pages again and again: it is for reading"
+    );
+    let opening = Opening { files, pages: arguments.size.pages, create: step == Step::Write, direct };
+    let dir = &arguments.dir;
+    let mut set = FileSet::open(dir, opening, arguments.pattern.into(), arguments.rewritten, arguments.rewrite)
+        .with_context(|| format!("cannot open {files} files in {}", dir.display()))?;
+    let mut passes = Vec::new();
+    for number in 0..arguments.passes {
+        let started = Instant::now();
+        let tally = set.pass(step, order, number)?;
+        passes.push(Pass { kind: step, seconds: started.elapsed().as_secs_f64(), tally });
+    }
+    let bad_pages = passes.iter().map(|pass| pass.tally.bad_pages).sum();
+    Ok(Report { pages: set.pages(), bad_pages, seconds: started.elapsed().as_secs_f64(), passes, child: None })
+}
+
+fn load_memory(arguments: &MemoryArguments) -> Result<Report<Kind>> {
+    let started = Instant::now();
+    let pattern = arguments.pattern.into();
     let load =
         Load { pattern, order: arguments.order, threads: arguments.threads.into(), rewrite_percent: arguments.rewrite };
     let pages = arguments.size.pages;
@@ -64,7 +94,7 @@ fn run(arguments: &Arguments) -> Result<Report> {
     Ok(Report { pages: pages as u64, bad_pages, seconds: started.elapsed().as_secs_f64(), passes, child })
 }
 
-fn timed(set: &mut WorkingSet, kind: Kind, number: u32) -> Pass {
+fn timed(set: &mut WorkingSet, kind: Kind, number: u32) -> Pass<Kind> {
     let started = Instant::now();
     let tally = set.pass(kind, number);
     Pass { kind, seconds: started.elapsed().as_secs_f64(), tally }

@@ -42,6 +42,33 @@ fn permuted(position: u64, count: u64, key: u64) -> u64 {
     }
 }
 
+/// `count` draws from `0..count`: the page of rank r comes up about 1/r as often as that of rank 1. `placing` decides
+/// which page has which rank, `key` the draws.
+pub fn zipf(count: u64, placing: u64, key: u64) -> impl Iterator<Item = u64> {
+    (0..count).map(move |draw| {
+        // The logarithm of the rank is even over its range: Zipf's law with exponent 1, made continuous.
+        let even = unit_interval(mix(key ^ mix(draw)));
+        let rank = (even * to_float(count + 1).ln()).exp() - 1.0;
+        permuted(floor_below(rank, count), count, placing)
+    })
+}
+
+/// The high 53 bits as a number from 0 to below 1.
+#[expect(clippy::cast_precision_loss, reason = "53 bits are what a float holds")]
+fn unit_interval(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no file has 2^53 pages")]
+fn to_float(count: u64) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to count")]
+fn floor_below(rank: f64, count: u64) -> u64 {
+    (rank.max(0.0) as u64).min(count - 1)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -55,6 +82,16 @@ mod tests {
             visited.sort_unstable();
             prop_assert_eq!(visited, (0..count).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn zipf_visits_few_pages_often() {
+        let mut visits = vec![0u32; 1000];
+        zipf(1000, 1, 2).for_each(|page| visits[usize::try_from(page).unwrap()] += 1);
+        visits.sort_unstable_by_key(|count| std::cmp::Reverse(*count));
+        let of_the_tenth: u32 = visits[..100].iter().sum();
+        // ln(101) / ln(1001) of all, and what chance adds.
+        assert!((620..760).contains(&of_the_tenth), "{of_the_tenth}");
     }
 
     #[test]

@@ -108,6 +108,12 @@ impl Pattern {
         if chance % 100 < u64::from(self.duplicates) { CLASS_BIT | (chance / 100 % CLASSES) } else { number }
     }
 
+    /// A digest of the bytes of page `number`, whatever they are.
+    pub fn digest(number: u64, page: &Page) -> u64 {
+        let (words, _) = page.as_chunks::<WORD_BYTES>();
+        words.iter().fold(mix(number), |digest, word| mix(digest ^ u64::from_le_bytes(*word)))
+    }
+
     /// Whether page `number` is rewritten in `pass`, where `percent` of all pages are.
     pub fn rewritten(&self, number: u64, pass: u32, percent: u8) -> bool {
         mix(self.seed ^ mix(number) ^ mix(!u64::from(pass))) % 100 < u64::from(percent)

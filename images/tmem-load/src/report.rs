@@ -5,23 +5,23 @@ use serde::{Deserialize, Serialize};
 /// How many bad pages are described; all are counted.
 pub const DESCRIBED: usize = 8;
 
-/// The result of a run.
+/// The result of a run, whose passes are of kind `K`.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    /// Pages in the working set.
+pub struct Report<K> {
+    /// Pages in the working set, or in the files.
     pub pages: u64,
     /// Bad pages found by all passes and by the child.
     pub bad_pages: u64,
     /// The whole run, the hold included.
     pub seconds: f64,
     /// One entry a pass, the filling first.
-    pub passes: Vec<Pass>,
+    pub passes: Vec<Pass<K>>,
     /// What the child of `--fork` found in its copy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub child: Option<Tally>,
 }
 
-/// What a pass is for.
+/// What a pass over memory is for.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -35,9 +35,9 @@ pub enum Kind {
 
 /// One pass over the working set.
 #[derive(Debug, Serialize)]
-pub struct Pass {
+pub struct Pass<K> {
     /// What it did.
-    pub kind: Kind,
+    pub kind: K,
     /// How long it took.
     pub seconds: f64,
     /// What it found.
@@ -54,6 +54,10 @@ pub struct Tally {
     pub verified: u64,
     /// Of those, pages that did not hold what was written.
     pub bad_pages: u64,
+    /// Sum of the digests of the pages checked, whatever they held: the same for the same bytes read in any order, and
+    /// by any path. Files only.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub digest: u64,
     /// The first of them.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub bad: Vec<BadPage>,
@@ -70,6 +74,11 @@ pub struct BadPage {
     pub found: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(digest: &u64) -> bool {
+    *digest == 0
+}
+
 impl Tally {
     /// Counts a bad page, and describes it where few have been.
     pub fn add_bad(&mut self, bad: BadPage) {
@@ -84,6 +93,7 @@ impl Tally {
         self.written += other.written;
         self.verified += other.verified;
         self.bad_pages += other.bad_pages;
+        self.digest = self.digest.wrapping_add(other.digest);
         self.bad.extend(other.bad);
         self.bad.truncate(DESCRIBED);
     }
