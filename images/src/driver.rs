@@ -52,7 +52,7 @@ pub fn build_module(
             key = key.with(option);
         }
         if kernel.recipe.build_in == BuildIn::Machine {
-            key = key.with(Run::new("gcc").arg("--version").bytes()?);
+            key = key.with(Run::new(kernel.recipe.compiler()).arg("--version").bytes()?);
         }
         Ok(key.name())
     };

@@ -136,6 +136,18 @@ impl Builder {
         Ok(self)
     }
 
+    /// Adds a program of this machine, and the libraries that it is linked to, at the places where they are here.
+    ///
+    /// # Errors
+    /// Where it is not installed.
+    pub fn program(mut self, path: &str) -> Result<Self> {
+        let linked = Run::new("ldd").arg(path).text()?;
+        for library in linked.split_whitespace().filter(|word| word.starts_with('/')) {
+            self = self.file(Path::new(library), library)?;
+        }
+        self.file(Path::new(path), path)
+    }
+
     /// Adds a file with this content.
     #[must_use]
     pub fn text(mut self, path: &str, content: &str) -> Self {

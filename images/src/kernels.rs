@@ -1,6 +1,8 @@
-//! Debian's cloud kernels: fetched, unpacked and made ready for module builds, but not installed.
+//! Debian's cloud kernels: fetched, unpacked and made ready for module builds, but not installed. And kernels of our
+//! own, built from Debian's source.
 
 mod recipe;
+mod source;
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +14,7 @@ use std::{
 use anyhow::{Context, Result};
 use thiserror::Error;
 
-pub use recipe::{BuildIn, Recipe, all, named};
+pub use recipe::{BuildIn, Recipe, Source, all, named};
 
 use crate::{
     Cache,
@@ -114,15 +116,19 @@ impl Kernel {
     }
 }
 
-/// Fetches and unpacks the kernel of that name with its modules and headers, or finds it in the cache.
+/// Fetches and unpacks the kernel of that name with its modules and headers, or finds it in the cache. One of our own is
+/// built, which takes minutes.
 ///
 /// The recorded version needs no network once cached. A kernel that is *followed* asks the mirror for the newest, at
 /// most once an hour; where the mirror does not answer, the recorded version serves if it is cached.
 ///
 /// # Errors
-/// [`Error`] where the mirror has not what is needed; otherwise what apt, dpkg or depmod said.
+/// [`Error`] where the mirror has not what is needed; otherwise what apt, dpkg, depmod or the compiler said.
 pub fn fetch(cache: &Cache, name: &str) -> Result<Kernel> {
     let recipe = named(name)?;
+    if let Some(source) = &recipe.source {
+        return source::fetch(cache, recipe, source);
+    }
     let recorded = cache.find("kernels", &entry_name(&recipe.release, &recipe.package_version));
     let open_recorded = |root| Kernel::open(recipe, root, recipe.release.clone(), recipe.package_version.clone());
     match recorded {

@@ -7,11 +7,12 @@ use anyhow::{Result, bail};
 use crate::{command::Run, progress::Step};
 
 /// A package and a file that is there when it is installed.
-const NEEDED: [(&str, &str); 15] = [
+const NEEDED: [(&str, &str); 16] = [
     ("bc", "/usr/bin/bc"),
     ("bison", "/usr/bin/bison"),
     ("busybox-static", "/bin/busybox"),
     ("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"),
+    ("e2fsprogs", "/sbin/mkfs.ext4"),
     ("flex", "/usr/bin/flex"),
     ("gcc", "/usr/bin/gcc"),
     ("gcc-12", "/usr/bin/gcc-12"),

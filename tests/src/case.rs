@@ -38,7 +38,7 @@ pub enum Under {
     PlainEmulation,
 }
 
-/// Every kernel that the driver supports.
+/// Every kernel of Debian's that the driver supports.
 pub const ALL_KERNELS: &[&str] = &["5.10", "6.1", "6.12", "sid"];
 
 impl Runs {
@@ -48,6 +48,8 @@ impl Runs {
     pub const ON_ALL: Self = Self { test: ALL_KERNELS, ..Self::ON_6_1 };
     /// Where modules can register with frontswap.
     pub const ON_5_10: Self = Self { test: &["5.10"], soak: &["5.10"], under: Under::Kvm };
+    /// On the reference kernel, the only one that has cleancache.
+    pub const ON_REFERENCE: Self = Self { test: &["5.10-reference"], soak: &["5.10-reference"], under: Under::Kvm };
 
     /// The same, in the soak only.
     #[must_use]

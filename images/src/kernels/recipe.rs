@@ -10,7 +10,7 @@ use super::Error;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// What commands and tests call it: `5.10`, `6.1`, `6.12`, `sid`.
+    /// What commands and tests call it: `5.10`, `6.1`, `6.12`, `sid`, `5.10-reference`.
     pub name: String,
     /// The Debian suite that carries it.
     pub suite: String,
@@ -24,8 +24,27 @@ pub struct Recipe {
     pub follow: bool,
     /// Where modules are built.
     pub build_in: BuildIn,
-    /// Arguments for `make` that a module build needs.
+    /// Arguments for `make` that a build needs.
     pub make: Vec<String>,
+    /// Where it is not a kernel of Debian's: what it is built from.
+    pub source: Option<Source>,
+}
+
+/// What a kernel of our own is built from.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The package that holds the source.
+    pub package: String,
+    /// Files of `images/kernels` with the options that are on; of an option named twice the last counts.
+    pub options: Vec<String>,
+}
+
+impl Recipe {
+    /// The compiler of this machine that builds for it.
+    pub(crate) fn compiler(&self) -> &str {
+        self.make.iter().find_map(|argument| argument.strip_prefix("CC=")).unwrap_or("gcc")
+    }
 }
 
 /// Whose tools build modules for a kernel.
@@ -71,9 +90,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_four_kernels_are_recorded_and_only_sid_is_followed() {
+    fn all_kernels_are_recorded_and_only_sid_is_followed() {
         let names: Vec<_> = all().iter().map(|recipe| (recipe.name.as_str(), recipe.follow)).collect();
-        assert_eq!(names, [("5.10", false), ("6.1", false), ("6.12", false), ("sid", true)]);
+        assert_eq!(names, [("5.10", false), ("5.10-reference", false), ("6.1", false), ("6.12", false), ("sid", true)]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Runs end-to-end cases on the bed that fits this machine, and prints how each ended.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
+use images::kernels;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 use tests::bed::{self, Bed, Images, Outcome};
-use tests::case::{ALL_KERNELS, Case};
+use tests::case::Case;
 use tests::cases;
 
 #[derive(Parser)]
@@ -43,7 +44,7 @@ fn main() -> Result<ExitCode> {
     let chosen = choose(&arguments)?;
     if arguments.list {
         for (kernel, case) in &chosen {
-            println!("{kernel:5} {:32} {}", case.name, case.shows);
+            println!("{kernel:14} {:32} {}", case.name, case.shows);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -90,7 +91,7 @@ fn main() -> Result<ExitCode> {
 fn print(outcome: &Outcome) {
     let verdict = if outcome.failure.is_none() { "ok" } else { "FAILED" };
     println!(
-        "{:5} {:32} {verdict:6} {:6.1} s  {}",
+        "{:14} {:32} {verdict:6} {:6.1} s  {}",
         outcome.kernel,
         outcome.case,
         outcome.seconds,
@@ -104,22 +105,20 @@ fn choose(arguments: &Arguments) -> Result<Vec<(String, &'static Case)>> {
         ensure!(cases::named(name).is_some(), "there is no case {name}; --list names them");
     }
     for name in &arguments.kernels {
-        if !ALL_KERNELS.contains(&name.as_str()) {
-            bail!("there is no kernel {name}; there are {}", ALL_KERNELS.join(", "));
-        }
+        kernels::named(name)?;
     }
     let wanted = |name: &str, list: &[String]| list.is_empty() || list.iter().any(|listed| listed == name);
     // A case or a kernel that is asked for by name is run wherever it can be.
     let everywhere = !arguments.cases.is_empty() || !arguments.kernels.is_empty();
     let mut chosen = Vec::new();
-    for kernel in ALL_KERNELS {
+    for kernel in kernels::all().iter().map(|recipe| recipe.name.as_str()) {
         for case in cases::ALL {
             let kernels = match arguments.scope {
                 Scope::Test if !everywhere => case.runs.test,
                 Scope::Test | Scope::Soak => case.runs.soak,
             };
-            if kernels.contains(kernel) && wanted(case.name, &arguments.cases) && wanted(kernel, &arguments.kernels) {
-                chosen.push(((*kernel).to_owned(), case));
+            if kernels.contains(&kernel) && wanted(case.name, &arguments.cases) && wanted(kernel, &arguments.kernels) {
+                chosen.push((kernel.to_owned(), case));
             }
         }
     }
