@@ -11,11 +11,12 @@
 
 #define TMEM_FEATURES_NEEDED (TMEM_FEATURE_PERSISTENT | TMEM_FEATURE_BATCH)
 
-int tmem_hello(u32 *batch_max)
+int tmem_hello(u64 features, u32 *batch_max)
 {
+	u64 needed = TMEM_FEATURES_NEEDED | features;
 	struct tmem_regs regs = {
 		.rdi = TMEM_ABI_VERSION,
-		.rsi = TMEM_FEATURES_NEEDED,
+		.rsi = needed,
 	};
 	s32 status = tmem_transport_call(TMEM_CALL_HELLO, &regs);
 
@@ -24,8 +25,7 @@ int tmem_hello(u32 *batch_max)
 		       TMEM_ABI_VERSION, status);
 		return -EPROTO;
 	}
-	if ((regs.rsi & TMEM_FEATURES_NEEDED) != TMEM_FEATURES_NEEDED ||
-	    !regs.r8) {
+	if ((regs.rsi & needed) != needed || !regs.r8) {
 		pr_err("the host offers features %#llx and batches of %llu: not enough\n",
 		       regs.rsi, regs.r8);
 		return -ENODEV;
@@ -34,9 +34,9 @@ int tmem_hello(u32 *batch_max)
 	return 0;
 }
 
-int tmem_pool_new_persistent(void)
+int tmem_pool_new(u64 flags)
 {
-	struct tmem_regs regs = { .rdi = TMEM_POOL_PERSISTENT };
+	struct tmem_regs regs = { .rdi = flags };
 	s32 status = tmem_transport_call(TMEM_CALL_POOL_NEW, &regs);
 
 	if (status != TMEM_STATUS_OK || !regs.rdi ||
@@ -52,6 +52,7 @@ void tmem_pool_destroy(u32 pool)
 	struct tmem_regs regs = { .rdi = pool };
 	s32 status = tmem_transport_call(TMEM_CALL_POOL_DESTROY, &regs);
 
+	tmem_count(TMEM_POOL_DESTROYS);
 	if (status != TMEM_STATUS_OK)
 		pr_warn("pool %u was not destroyed: status %d\n", pool, status);
 }

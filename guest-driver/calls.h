@@ -7,9 +7,10 @@
 #include <tmem_abi.h>
 
 /**
- * struct tmem_area - where the pages of one swap area live in the store
+ * struct tmem_area - where the pages of one swap area or file live in the store
  * @pool: pool id
- * @object: object id inside the pool; the index is the swap slot
+ * @object: object id inside the pool; the index is the swap slot, or that of
+ *	the page in its file
  */
 struct tmem_area {
 	u32 pool;
@@ -18,14 +19,18 @@ struct tmem_area {
 
 /*
  * Begins a new life: every pool of an earlier driver of this guest is gone
- * afterwards. @batch_max receives the largest batch that the host takes.
+ * afterwards. @features are those wanted beside what the driver cannot do
+ * without. @batch_max receives the largest batch that the host takes.
  * Returns 0, -EPROTO (the host speaks another version) or -ENODEV (it lacks
- * what the driver cannot do without).
+ * a feature).
  */
-int tmem_hello(u32 *batch_max);
+int tmem_hello(u64 features, u32 *batch_max);
 
-/* Makes a persistent pool: its id, or a negative errno. */
-int tmem_pool_new_persistent(void);
+/*
+ * Makes a private pool: its id, or a negative errno. @flags: TMEM_POOL_PERSISTENT,
+ * or 0 for an ephemeral one.
+ */
+int tmem_pool_new(u64 flags);
 
 /* Drops a pool and all it holds. */
 void tmem_pool_destroy(u32 pool);

@@ -75,6 +75,7 @@ static const char * const tmem_counter_names[] = {
 	[TMEM_FLUSHES] = "flushes",
 	[TMEM_FLUSHES_FAILED] = "flushes_failed",
 	[TMEM_OBJECT_FLUSHES] = "object_flushes",
+	[TMEM_POOL_DESTROYS] = "pool_destroys",
 	[TMEM_PUT_CALLS] = "put_calls",
 	[TMEM_PUT_BATCHES] = "put_batches",
 	[TMEM_PUT_BATCH_ENTRIES] = "put_batch_entries",
@@ -97,6 +98,12 @@ static const char * const tmem_counter_names[] = {
 	[TMEM_BACKING_WRITES] = "backing_writes",
 	[TMEM_BACKING_ERRORS] = "backing_errors",
 	[TMEM_FRONTSWAP_DECLINED] = "frontswap_declined",
+	[TMEM_CLEANCACHE_PUTS] = "cleancache_puts",
+	[TMEM_CLEANCACHE_DECLINED] = "cleancache_declined",
+	[TMEM_CLEANCACHE_HITS] = "cleancache_hits",
+	[TMEM_CLEANCACHE_MISSES] = "cleancache_misses",
+	[TMEM_CLEANCACHE_GETS_SPARED] = "cleancache_gets_spared",
+	[TMEM_CLEANCACHE_FLUSHES] = "cleancache_flushes",
 };
 
 static_assert(ARRAY_SIZE(tmem_counter_names) == TMEM_COUNTERS_NR);

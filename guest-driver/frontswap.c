@@ -136,7 +136,7 @@ static struct frontswap_ops tmem_frontswap_ops = {
 
 int tmem_frontswap_register(void)
 {
-	int pool = tmem_pool_new_persistent();
+	int pool = tmem_pool_new(TMEM_POOL_PERSISTENT);
 
 	if (pool < 0)
 		return pool;

@@ -59,7 +59,7 @@ static int tmem_swapdev_open(struct tmem_swapdev *dev)
 	err = tmem_swapdev_pages(dev->backing, &pages);
 	if (err)
 		goto close_backing;
-	err = tmem_pool_new_persistent();
+	err = tmem_pool_new(TMEM_POOL_PERSISTENT);
 	if (err < 0)
 		goto close_backing;
 	area.pool = err;

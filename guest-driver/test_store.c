@@ -227,7 +227,8 @@ static s32 test_hello(struct tmem_regs *regs)
 		test_pool_alive[pool] = false;
 		test_drop(pool, NULL);
 	}
-	regs->rsi = TMEM_FEATURE_PERSISTENT | TMEM_FEATURE_BATCH;
+	regs->rsi = TMEM_FEATURE_PERSISTENT | TMEM_FEATURE_EPHEMERAL |
+		    TMEM_FEATURE_BATCH;
 	regs->r8 = TMEM_BATCH_MAX;
 	return TMEM_STATUS_OK;
 }

@@ -11,6 +11,7 @@
 
 #include "batch.h"
 #include "calls.h"
+#include "cleancache.h"
 #include "counters.h"
 #include "frontswap.h"
 #include "swapdev.h"
@@ -22,10 +23,17 @@ module_param_named(frontswap, tmem_use_frontswap, bool, 0444);
 MODULE_PARM_DESC(frontswap,
 		 "Shadow ordinary swap devices instead of making /dev/tmem0 (kernels up to 5.16, default off)");
 
+static bool tmem_use_cleancache;
+module_param_named(cleancache, tmem_use_cleancache, bool, 0444);
+MODULE_PARM_DESC(cleancache,
+		 "Keep clean pages of files in the host when they are evicted (kernels up to 5.16 with CONFIG_CLEANCACHE, default off)");
+
 /*
  * The store is gone when the image of a hibernated guest comes back. With
  * frontswap the kernel would put pages there while it shrinks its memory for
- * the image, after this was asked: then the answer is always no.
+ * the image, after this was asked; with cleancache the file systems of the
+ * image would go on with ids of pools that are another life's: then the answer
+ * is always no.
  */
 static int tmem_pm_notify(struct notifier_block *block, unsigned long event,
 			  void *unused)
@@ -33,9 +41,9 @@ static int tmem_pm_notify(struct notifier_block *block, unsigned long event,
 	u64 stored = tmem_swapdev_stored() + tmem_frontswap_stored();
 
 	if (event != PM_HIBERNATION_PREPARE ||
-	    (!stored && !tmem_use_frontswap))
+	    (!stored && !tmem_use_frontswap && !tmem_use_cleancache))
 		return NOTIFY_DONE;
-	pr_warn("no hibernation: %llu pages of swap are in the host's memory\n",
+	pr_warn("no hibernation: what is in the host's memory would be gone, %llu pages of swap and all of cleancache\n",
 		stored);
 	return NOTIFY_BAD;
 }
@@ -44,12 +52,32 @@ static struct notifier_block tmem_pm_notifier = {
 	.notifier_call = tmem_pm_notify,
 };
 
+/*
+ * Last of all, since it cannot be undone. Swap goes on without it where another
+ * back end was there first.
+ */
+static void tmem_start_cleancache(void)
+{
+	int err = tmem_use_cleancache ? tmem_cleancache_register() : 0;
+
+	if (!err)
+		return;
+	pr_err("cleancache is taken (%d): going on without it\n", err);
+	tmem_use_cleancache = false;
+}
+
 /* The door is known: greet the host and start. */
 static int tmem_start(void)
 {
 	u32 batch_max;
-	int err = tmem_hello(&batch_max);
+	int err;
 
+	if (tmem_use_cleancache && !tmem_cleancache_supported()) {
+		pr_err("this kernel has no cleancache for modules\n");
+		return -EOPNOTSUPP;
+	}
+	err = tmem_hello(tmem_use_cleancache ? TMEM_FEATURE_EPHEMERAL : 0,
+			 &batch_max);
 	if (err)
 		return err;
 	err = tmem_batch_init(batch_max);
@@ -60,8 +88,10 @@ static int tmem_start(void)
 		goto free_batches;
 	err = tmem_use_frontswap ? tmem_frontswap_register() :
 				   tmem_swapdev_create();
-	if (!err)
+	if (!err) {
+		tmem_start_cleancache();
 		return 0;
+	}
 	if (err == -EOPNOTSUPP)
 		pr_err("this kernel has no frontswap for modules\n");
 	unregister_pm_notifier(&tmem_pm_notifier);
@@ -70,7 +100,7 @@ free_batches:
 	return err;
 }
 
-/* The module goes, so nothing uses its pages; frontswap never gets here. */
+/* The module goes, so nothing uses its pages; with a hook it never gets here. */
 static void tmem_stop(void)
 {
 	unregister_pm_notifier(&tmem_pm_notifier);

@@ -1,5 +1,6 @@
 //! The images that the beds boot: a guest's for each kernel, and that of the emulated host.
 
+use crate::host::MKFS;
 use anyhow::{Context, Result};
 use images::initramfs::Builder;
 use images::kernels::{self, Kernel};
@@ -103,6 +104,7 @@ impl Images {
             .modules("boot", &self.host_kernel()?, &HOST_MODULES)?
             .file(&self.tmem, "/bin/tmem")?
             .file(&self.cases, "/bin/tmem-cases")?
+            .program(MKFS)?
             .file(&guest_kernel.bzimage, &format!("/images/{name}/bzImage"))?
             .file(guest, &format!("/images/{name}/initramfs"))?
             .init(&format!("{script}\npoweroff -f"))

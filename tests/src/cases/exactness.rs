@@ -1,6 +1,6 @@
 //! What the counters of the kernel, the driver and the host must agree on, without tolerance.
 
-use crate::guest::Counters;
+use crate::guest::{Cleancache, Counters};
 use crate::host::{Host, Spec};
 use anyhow::{Result, anyhow, ensure};
 use protocol::VmReport;
@@ -48,9 +48,11 @@ pub(super) fn both_sides_agree(guest: &Counters, host: &VmReport) -> Result<()> 
     Ok(())
 }
 
-/// Whatever the driver asked for was there, and no call was wrong.
+/// Whatever the driver asked for was there, but for pages of files, which may go at any time; and no call was wrong.
 pub(super) fn nothing_is_lost(guest: &Counters) -> Result<()> {
-    for name in ["gets_miss", "gets_failed", "puts_failed", "puts_rejected_other", "flushes_failed"] {
+    let (misses, of_files) = (guest.driver("gets_miss")?, guest.driver("cleancache_misses")?);
+    ensure!(misses == of_files, "gets_miss is {misses}, of which cleancache_misses {of_files}");
+    for name in ["gets_failed", "puts_failed", "puts_rejected_other", "flushes_failed"] {
         let count = guest.driver(name)?;
         ensure!(count == 0, "{name} is {count}");
     }
@@ -76,6 +78,35 @@ pub(super) fn run_exactly(host: &mut Host, spec: &Spec) -> Result<()> {
     swap_device_is_exact(&counters, Headers { writes: 1, reads: 1 })?;
     vm.go()?;
     vm.finish()
+}
+
+/// Counters of the driver, and those of the host, a group and names, whose sum they equal.
+const OF_FILES: [(&str, &str, &[&str]); 4] = [
+    ("cleancache_hits", "store", &["gets_exclusive"]),
+    ("gets_miss", "store", &["gets_miss", "gets_empty"]),
+    ("object_flushes", "hypercall", &["calls_flush_object"]),
+    ("pool_destroys", "store", &["pool_destroys"]),
+];
+
+/// The kernel, the driver and the host counted the same gets, puts and invalidates of pages of files.
+pub(super) fn cleancache_is_exact(kernel: &Cleancache, guest: &Counters, host: &VmReport) -> Result<()> {
+    both_sides_agree(guest, host)?;
+    let of_kernel: [(u64, &[&str]); 4] = [
+        (kernel.succ_gets, &["cleancache_hits"]),
+        (kernel.failed_gets, &["cleancache_misses", "cleancache_gets_spared"]),
+        (kernel.puts, &["cleancache_puts", "cleancache_declined"]),
+        (kernel.invalidates, &["cleancache_flushes"]),
+    ];
+    for (kernel, names) in of_kernel {
+        let driver = names.iter().map(|name| guest.driver(name)).sum::<Result<u64>>()?;
+        ensure!(kernel == driver, "{names:?}: the driver counted {driver}, the kernel {kernel}");
+    }
+    for (name, group, names) in OF_FILES {
+        let driver = guest.driver(name)?;
+        let host = names.iter().map(|name| host_counter(host, group, name)).sum::<Result<u64>>()?;
+        ensure!(host == driver, "{name}: the driver counted {driver}, the host {host} {names:?}");
+    }
+    Ok(())
 }
 
 /// Entries a call, for a note.

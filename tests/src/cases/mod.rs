@@ -2,6 +2,7 @@
 
 mod backing_disk;
 mod boot;
+mod cleancache;
 mod control;
 mod demo;
 mod endings;
@@ -49,6 +50,8 @@ pub const ALL: &[Case] = &[
     frontswap::CASE,
     frontswap::OVER_LIMIT_CASE,
     frontswap::HUGE_PAGES_CASE,
+    cleancache::CASE,
+    cleancache::LARGE_CASE,
     demo::CASE,
 ];
 

@@ -66,6 +66,38 @@ impl Counters {
     }
 }
 
+/// What the kernel has counted of cleancache since boot.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Cleancache {
+    /// Gets that found their page.
+    pub succ_gets: u64,
+    /// Gets that did not.
+    pub failed_gets: u64,
+    /// Pages offered.
+    pub puts: u64,
+    /// Single pages invalidated.
+    pub invalidates: u64,
+}
+
+impl Cleancache {
+    /// Reads them; debugfs must be mounted.
+    ///
+    /// # Errors
+    /// Where the kernel has no cleancache.
+    pub fn read() -> Result<Self> {
+        let counter = |name: &str| -> Result<u64> {
+            let text = fs::read_to_string(format!("/sys/kernel/debug/cleancache/{name}"));
+            Ok(text.context("the kernel's counters of cleancache")?.trim().parse()?)
+        };
+        Ok(Self {
+            succ_gets: counter("succ_gets")?,
+            failed_gets: counter("failed_gets")?,
+            puts: counter("puts")?,
+            invalidates: counter("invalidates")?,
+        })
+    }
+}
+
 /// A line of `/proc/vmstat`.
 ///
 /// # Errors

@@ -17,13 +17,15 @@ pub struct LoadReport {
     pub pages: u64,
     /// Pages that did not hold what was written.
     pub bad_pages: u64,
-    /// Its passes: filling, rewriting, checking.
+    /// Its passes: filling, rewriting, checking; or over files.
     passes: Vec<Pass>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 struct Pass {
     seconds: f64,
+    #[serde(default)]
+    digest: u64,
 }
 
 impl LoadReport {
@@ -31,6 +33,12 @@ impl LoadReport {
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.passes.iter().map(|pass| pass.seconds).sum()
+    }
+
+    /// Digest of the bytes that the last pass read; of files only.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.passes.last().map_or(0, |pass| pass.digest)
     }
 }
 

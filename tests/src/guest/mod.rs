@@ -2,10 +2,12 @@
 
 mod counters;
 mod driver;
+mod files;
 mod load;
 mod swap;
 
-pub use counters::{Counters, vmstat};
+pub use counters::{Cleancache, Counters, vmstat};
+pub use files::Mount;
 pub use load::{Load, LoadReport};
 pub use swap::Swap;
 
