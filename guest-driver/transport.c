@@ -11,25 +11,37 @@ void tmem_transport_set_port(u16 port)
 	tmem_port = port;
 }
 
+/*
+ * Memory is touched before the first and after the last use of the register
+ * variables, never between: a checked access (KASAN) is a function call, which
+ * would take their registers for itself.
+ */
 static s32 tmem_out(u32 nr, struct tmem_regs *regs)
 {
-	register u64 r8 asm("r8") = regs->r8;
-	register u64 r9 asm("r9") = regs->r9;
-	register u64 r10 asm("r10") = regs->r10;
-	register u64 r11 asm("r11") = regs->r11;
-	u64 rax = nr;
+	u16 port = tmem_port;
+	u64 rax = nr, rdi = regs->rdi, rsi = regs->rsi;
+	u64 in8 = regs->r8, in9 = regs->r9;
+	u64 in10 = regs->r10, in11 = regs->r11;
+	register u64 r8 asm("r8") = in8;
+	register u64 r9 asm("r9") = in9;
+	register u64 r10 asm("r10") = in10;
+	register u64 r11 asm("r11") = in11;
 
 	/* The host reads and writes pages behind the compiler's back: "memory". */
 	asm volatile("outl %%eax, %%dx"
-		     : "+a" (rax), "+D" (regs->rdi), "+S" (regs->rsi),
+		     : "+a" (rax), "+D" (rdi), "+S" (rsi),
 		       "+r" (r8), "+r" (r9), "+r" (r10), "+r" (r11)
-		     : "d" (tmem_port)
+		     : "d" (port)
 		     : "memory");
 
-	regs->r8 = r8;
-	regs->r9 = r9;
-	regs->r10 = r10;
-	regs->r11 = r11;
+	in8 = r8;
+	in9 = r9;
+	in10 = r10;
+	in11 = r11;
+	*regs = (struct tmem_regs) {
+		.rdi = rdi, .rsi = rsi,
+		.r8 = in8, .r9 = in9, .r10 = in10, .r11 = in11,
+	};
 	return (s32)rax;
 }
 
