@@ -10,7 +10,7 @@ use images::{
 /// Arguments of `cargo xtask image`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Only this kernel: 5.10, 5.10-reference, 6.1, 6.12 or sid [default: all]
+    /// Only this kernel: 5.10, 5.10-reference, 5.10-debug, 6.1, 6.12 or sid [default: all]
     #[arg(long)]
     kernel: Option<String>,
     /// Only fetch, build no driver

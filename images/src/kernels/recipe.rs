@@ -92,7 +92,17 @@ mod tests {
     #[test]
     fn all_kernels_are_recorded_and_only_sid_is_followed() {
         let names: Vec<_> = all().iter().map(|recipe| (recipe.name.as_str(), recipe.follow)).collect();
-        assert_eq!(names, [("5.10", false), ("5.10-reference", false), ("6.1", false), ("6.12", false), ("sid", true)]);
+        assert_eq!(
+            names,
+            [
+                ("5.10", false),
+                ("5.10-reference", false),
+                ("5.10-debug", false),
+                ("6.1", false),
+                ("6.12", false),
+                ("sid", true)
+            ]
+        );
     }
 
     #[test]

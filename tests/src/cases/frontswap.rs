@@ -11,7 +11,7 @@ use std::fs;
 pub(super) const CASE: Case = Case {
     name: "frontswap",
     shows: "1.6 x RAM through frontswap, verified; counters exact; swapoff leaves nothing; no unload",
-    runs: Runs::ON_5_10,
+    runs: Runs { soak: &["5.10", "5.10-debug"], ..Runs::ON_5_10 },
     host: |host| run(host, "200%"),
     guest: |guest| {
         guest.load_driver(&["frontswap=1", "size=512M"])?;
