@@ -8,7 +8,10 @@ mod compare;
 mod contender;
 mod machine;
 mod metadata;
+mod page_cache;
 mod pages;
+mod policies;
+mod replay;
 mod results;
 mod run;
 mod scenes;
@@ -40,6 +43,12 @@ enum Command {
     Metadata(metadata::Arguments),
     /// Measure an ordinary guest alone and beside a hostile one
     Adversary(adversary::Arguments),
+    /// Play traces of `tmem run --trace` on a store: hits, evictions, ratio, time an operation
+    Replay(ReplayArguments),
+    /// Count the hits that eviction policies would have had on traces, page by page
+    Policies(PoliciesArguments),
+    /// Make a trace of the events that `bench/page-cache-events` recorded
+    PageCache(PageCacheArguments),
 }
 
 /// What to measure.
@@ -66,12 +75,49 @@ pub(crate) struct RunArguments {
     json: Option<PathBuf>,
 }
 
+/// What to play, and on which stores.
+#[derive(Args)]
+pub(crate) struct ReplayArguments {
+    /// Traces, or traces compressed by Zstandard (.zst)
+    #[arg(required = true)]
+    traces: Vec<PathBuf>,
+    /// A limit of the store in MiB, instead of the recorded one; several for a row each
+    #[arg(long, value_name = "MIB", value_delimiter = ',')]
+    limit: Vec<u64>,
+    /// An eviction policy instead of the recorded one, or all; several for a row each
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = replay::policies)]
+    eviction: Vec<replay::Policies>,
+}
+
+/// What to count, and in which caches.
+#[derive(Args)]
+pub(crate) struct PoliciesArguments {
+    /// Traces, or traces compressed by Zstandard (.zst)
+    #[arg(required = true)]
+    traces: Vec<PathBuf>,
+    /// Pages that the cache holds; several for a column each
+    #[arg(long, value_delimiter = ',', default_value = "4096,16384,65536")]
+    pages: Vec<usize>,
+}
+
+/// What to convert.
+#[derive(Args)]
+pub(crate) struct PageCacheArguments {
+    /// The kernel's lines, compressed by Zstandard
+    events: PathBuf,
+    /// The trace to make, compressed as well
+    trace: PathBuf,
+}
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.command {
         Some(Command::Compare { a, b }) => compare::print(&a, &b),
         Some(Command::Metadata(arguments)) => metadata::print(&arguments),
         Some(Command::Adversary(arguments)) => adversary::print(&arguments),
+        Some(Command::Replay(arguments)) => replay::run(&arguments),
+        Some(Command::Policies(arguments)) => policies::run(&arguments),
+        Some(Command::PageCache(arguments)) => page_cache::convert(&arguments),
         None => run::run(&arguments.run),
     }
 }

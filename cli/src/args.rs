@@ -131,6 +131,9 @@ pub struct RunArgs {
     /// What the VM's store may hold at most: a size, or a percentage of the guest's memory like 150%
     #[arg(long, value_name = "SIZE")]
     limit: Option<SizeOrPercent>,
+    /// Record what the guest asks of its store, without the pages' contents, in this file
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Start the VM again when its guest reboots
     #[arg(long)]
     pub restart: bool,
@@ -147,6 +150,7 @@ impl RunArgs {
             memory: self.memory,
             cpu: self.cpu,
             limit: self.limit,
+            trace: self.trace.clone(),
         }
     }
 }

@@ -18,10 +18,27 @@ pub enum CodecChoice {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EvictionChoice {
     /// A clock that spares a page once for each of its last uses, up to three.
-    #[default]
     SecondChance,
     /// The order in which the pages' neighbourhoods were first stored.
     Fifo,
+    /// Pages that were loaded since they were put, then those that were not: for guests that put again what they drop.
+    #[default]
+    UsedFirst,
+}
+
+impl EvictionChoice {
+    /// Every policy. A trace names one by its place here: new ones go to the end.
+    pub const ALL: &[Self] = &[Self::SecondChance, Self::Fifo, Self::UsedFirst];
+
+    /// The name that people know it by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SecondChance => "second-chance",
+            Self::Fifo => "fifo",
+            Self::UsedFirst => "used-first",
+        }
+    }
 }
 
 /// Settings of one client.

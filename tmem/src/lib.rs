@@ -37,6 +37,7 @@ mod staging;
 mod statistics;
 
 pub use client::Client;
+pub use codec::Form;
 pub use config::{ClientConfig, CodecChoice, EvictionChoice, StoreError};
 pub use guest::{BadFrame, GuestPages, prefetch};
 pub use hypercall_abi::Status;

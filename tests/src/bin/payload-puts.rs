@@ -1,7 +1,8 @@
 //! Puts 50 000 distinct compressible pages into an empty store and gets each once, between two marks on stderr: the
-//! program that the system-call test traces.
+//! program that the system-call test traces. With an argument the operations are recorded in that file.
 
 use hypercall_abi::{PAGE_SIZE, Status};
+use std::fs::File;
 use std::process::ExitCode;
 use tests::payload::{self, FIRST_FRAME, Machine, get, put};
 use vm_memory::{Bytes, GuestAddress};
@@ -11,7 +12,10 @@ const PAGES: u32 = 50_000;
 
 fn main() -> ExitCode {
     let ram_bytes = (u64::from(PAGES) + FIRST_FRAME + 1) << 12;
-    let mut machine = Machine::with(1, ram_bytes);
+    let mut machine = match std::env::args_os().nth(1) {
+        None => Machine::with(1, ram_bytes),
+        Some(path) => Machine::traced(1, ram_bytes, File::create(path).expect("a file for the trace")),
+    };
     let pool = machine.greet();
     for index in 0..PAGES {
         // Text-like lines that differ from page to page.

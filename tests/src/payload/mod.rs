@@ -10,8 +10,10 @@ pub use record::{How, Record, batch_entry, get, hello, pool_new, put};
 
 use hypercall_abi::{PAGE_SHIFT, PAGE_SIZE, POOL_PERSISTENT, Status};
 use kvm_bindings::kvm_regs;
+use std::io::Write;
 use std::sync::Arc;
 use tmem::{Client, ClientConfig};
+use trace::{ContentKey, Header, RecordedClient, Recorder};
 use vm_memory::{Bytes, GuestAddress};
 use vmm::arch::x86_64::layout::HIGH_RAM;
 use vmm::arch::x86_64::long_mode;
@@ -46,11 +48,24 @@ pub struct Machine {
     _vm: Vm,
 }
 
+/// A store of twice the memory.
+fn config(ram_bytes: u64) -> ClientConfig {
+    ClientConfig::new(2 * ram_bytes, [1, 2])
+}
+
 impl Machine {
     /// One vCPU, [`RAM_BYTES`] of memory, a store of twice that.
     #[must_use]
     pub fn new() -> Self {
         Self::with(1, RAM_BYTES)
+    }
+
+    /// The same, with a trace of the store's operations.
+    #[must_use]
+    pub fn traced(vcpus: u8, ram_bytes: u64, trace: impl Write + Send + 'static) -> Self {
+        let header = Header::of(&config(ram_bytes));
+        let recorder = Recorder::start(trace, &header, ContentKey::new([5, 6])).expect("a recorder");
+        Self::with_recorder(vcpus, ram_bytes, Some(recorder))
     }
 
     /// `vcpus` vCPUs with `ram_bytes` of memory.
@@ -59,11 +74,16 @@ impl Machine {
     /// Where there is no usable KVM: without one, nothing here has a meaning.
     #[must_use]
     pub fn with(vcpus: u8, ram_bytes: u64) -> Self {
+        Self::with_recorder(vcpus, ram_bytes, None)
+    }
+
+    fn with_recorder(vcpus: u8, ram_bytes: u64, recorder: Option<Recorder>) -> Self {
         let kvm = open_kvm().expect("a usable /dev/kvm");
         let ram = Arc::new(memory::allocate(ram_bytes).expect("guest memory"));
         let vm = Vm::new(&kvm, Arc::clone(&ram), Interrupts::None).expect("a VM");
-        let client = Arc::new(Client::new(ClientConfig::new(2 * ram_bytes, [1, 2])).expect("a store"));
-        let hypercalls = Hypercalls::new(Arc::clone(&client), Arc::clone(&ram)).expect("a file descriptor");
+        let client = Arc::new(Client::new(config(ram_bytes)).expect("a store"));
+        let store = RecordedClient::new(Arc::clone(&client), recorder.map(Arc::new));
+        let hypercalls = Hypercalls::new(store, Arc::clone(&ram)).expect("a file descriptor");
         let hypercalls = Arc::new(hypercalls);
         ram.write_slice(code::bytes(), HIGH_RAM).expect("room for the payload");
         let ports = Arc::new(Ports::default());

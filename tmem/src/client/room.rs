@@ -15,8 +15,8 @@ use super::account::LEAF_BYTES;
 const RECLAIM_PAGES: u64 = 128;
 /// Ephemeral pages that a put at its limit evicts before it tries again.
 const EVICT_PAGES: usize = 32;
-/// Leaves that such a put looks at; with the policy's four passes this is a leaf at least.
-const EVICT_LEAVES: usize = 16;
+/// Leaves that such a put looks at for pages that the policy lets go; where there are none, those of the next ones go.
+const EVICT_LEAVES: usize = 64;
 
 /// Memory given back that is enough for a put whatever it needs.
 const ENOUGH_BYTES: usize = 4 * PAGE_SIZE;
@@ -216,15 +216,17 @@ impl Client {
     fn evict(&self, bound: Bound) -> usize {
         let hand = self.hand(PoolKind::Ephemeral);
         let mut evicted = 0;
-        for _ in 0..bound.leaves {
-            if evicted >= bound.pages {
+        for visit in 0..2 * bound.leaves {
+            // Pages that are all spared do not turn a put away: the guest would lose the newest for the oldest.
+            let spares = visit < bound.leaves;
+            if evicted >= bound.pages || (visit == bound.leaves && evicted > 0) {
                 break;
             }
             let Some(leaf) = hand.next() else { break };
             let Some(object) = leaf.object() else { continue };
             let Some(pool) = self.pool(object.pool()) else { continue };
             let most = bound.pages - evicted;
-            match self.evict_from(&pool, &object, &leaf, most) {
+            match self.evict_from(&pool, &object, &leaf, most, spares) {
                 Passed::Gone => {}
                 Passed::Emptied(pages) => {
                     evicted += pages;
@@ -246,7 +248,7 @@ impl Client {
         evicted
     }
 
-    fn evict_from(&self, pool: &Pool, object: &Object, leaf: &Leaf, most: usize) -> Passed {
+    fn evict_from(&self, pool: &Pool, object: &Object, leaf: &Leaf, most: usize, spares: bool) -> Passed {
         let tree = object.tree().read();
         let mut state = leaf.lock();
         if !tree.attached || !state.attached {
@@ -256,9 +258,11 @@ impl Client {
         let mut next = state.next(0);
         while let Some((place, entry)) = next {
             match self.policy.pass(entry.age()) {
-                Verdict::Evict if evicted == most => return Passed::Half(evicted),
-                Verdict::Evict => evicted += usize::from(self.remove_page(pool, object, &mut state, place)),
-                Verdict::Spare(age) => state.set_age(place, age),
+                Verdict::Spare(age) if spares => state.set_age(place, age),
+                Verdict::Evict | Verdict::Spare(_) if evicted == most => return Passed::Half(evicted),
+                Verdict::Evict | Verdict::Spare(_) => {
+                    evicted += usize::from(self.remove_page(pool, object, &mut state, place));
+                }
             }
             next = state.next(place + 1);
         }

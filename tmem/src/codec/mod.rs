@@ -3,6 +3,7 @@
 //! A codec is one file and one line in [`Codecs`]; what a page was stored with is recorded with it.
 
 mod fill;
+mod form;
 mod lz4;
 mod padded;
 mod page_lz;
@@ -13,6 +14,7 @@ use crate::config::CodecChoice;
 use crate::index::{Entry, Tier};
 use crate::key::{PAGE_SIZE, Page};
 
+pub use form::Form;
 use lz4::Lz4;
 use padded::PaddedPage;
 use page_lz::PageLz;

@@ -5,6 +5,7 @@
 
 mod fifo;
 mod second_chance;
+mod used_first;
 
 use crate::config::EvictionChoice;
 
@@ -31,12 +32,21 @@ pub(crate) fn policy(choice: EvictionChoice) -> &'static dyn Policy {
     match choice {
         EvictionChoice::SecondChance => &second_chance::SecondChance,
         EvictionChoice::Fifo => &fifo::Fifo,
+        EvictionChoice::UsedFirst => &used_first::UsedFirst,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_used_page_goes_before_one_that_was_not() {
+        let used_first = policy(EvictionChoice::UsedFirst);
+        assert_eq!(used_first.pass(used_first.hit(0)), Verdict::Evict);
+        let Verdict::Spare(age) = used_first.pass(0) else { unreachable!("an unused page is spared once") };
+        assert_eq!(used_first.pass(age), Verdict::Evict);
+    }
 
     #[test]
     fn no_page_is_spared_for_ever() {
@@ -51,5 +61,6 @@ mod tests {
         };
         assert_eq!(spared(policy(EvictionChoice::Fifo)), 0);
         assert_eq!(spared(policy(EvictionChoice::SecondChance)), 3);
+        assert_eq!(spared(policy(EvictionChoice::UsedFirst)), 0);
     }
 }

@@ -9,7 +9,7 @@ use super::{Policy, Verdict};
 /// The largest count.
 const MOST: u8 = 3;
 
-/// The default policy.
+/// For guests that do not put again what they took back.
 #[derive(Debug)]
 pub(super) struct SecondChance;
 

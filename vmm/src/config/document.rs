@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Place, Problem};
-use super::{Codec, CpuModel, Dedup};
+use super::{Codec, CpuModel, Dedup, Eviction};
 
 /// Longest configuration file in bytes.
 const TEXT_MAX_BYTES: u64 = 1 << 20;
@@ -57,6 +57,7 @@ pub(super) struct TmemTable {
     pub codec: Option<Codec>,
     pub staging: Option<Spanned<ByteSize>>,
     pub dedup: Option<Dedup>,
+    pub eviction: Option<Eviction>,
     pub recompress_after_seconds: Option<u32>,
 }
 

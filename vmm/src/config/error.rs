@@ -99,6 +99,9 @@ pub enum Problem {
     /// the console is none of those that exist
     #[error("{0:?} is no console; write \"stdio\", \"none\" or \"file:PATH\"")]
     Console(String),
+    /// there is no store whose operations could be recorded
+    #[error("this VM has no store to trace: `[tmem]` says `enabled = false`")]
+    NothingToTrace,
     /// there are too many disks
     #[error("this is disk number {0}; a VM has at most {max}", max = super::DISKS_MAX)]
     TooManyDisks(usize),

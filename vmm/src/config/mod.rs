@@ -24,6 +24,7 @@
 //! codec = "page-lz"             # or "lz4", "zstd"
 //! staging = "8MiB"              # or "0KiB"
 //! dedup = "vm"                  # or "off"
+//! eviction = "used-first"       # or "second-chance", "fifo"
 //! recompress_after_seconds = 60 # 0: never
 //! ```
 //!
@@ -76,6 +77,8 @@ pub struct VmConfig {
     pub disks: Vec<Disk>,
     /// The VM's share of the store; `None` where `[tmem]` is switched off.
     pub tmem: Option<TmemConfig>,
+    /// The file that the store's operations are recorded in, if they are; created when the VM starts.
+    pub trace: Option<PathBuf>,
 }
 
 /// The CPU that a guest sees.
@@ -114,6 +117,8 @@ pub struct TmemConfig {
     pub staging_bytes: usize,
     /// Which equal pages are stored once.
     pub dedup: Dedup,
+    /// Which ephemeral pages go first.
+    pub eviction: Eviction,
     /// How long a page must not have been loaded to be compressed once more, smaller and slower.
     pub recompress_after: Option<Duration>,
 }
@@ -141,6 +146,18 @@ pub enum Codec {
     PageLz,
 }
 
+/// Which ephemeral pages go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Eviction {
+    /// Those that the guest took back, then the oldest.
+    UsedFirst,
+    /// The oldest, but each once more for each of its last three uses.
+    SecondChance,
+    /// The oldest.
+    Fifo,
+}
+
 /// Flags of `tmem run` that replace keys of the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
@@ -158,6 +175,8 @@ pub struct Overrides {
     pub cpu: Option<CpuModel>,
     /// `--limit`
     pub limit: Option<SizeOrPercent>,
+    /// `--trace`, relative to the current folder.
+    pub trace: Option<PathBuf>,
 }
 
 /// Reads and checks a configuration.

@@ -72,6 +72,7 @@ fn what_is_not_written_has_its_default() {
         codec: Codec::PageLz,
         staging_bytes: 8 << 20,
         dedup: Dedup::Vm,
+        eviction: Eviction::UsedFirst,
         recompress_after,
     };
     assert_eq!(config.tmem, Some(tmem));
@@ -104,6 +105,7 @@ fn every_key_is_read() {
             codec = "zstd"
             staging = "0KiB"
             dedup = "off"
+            eviction = "second-chance"
             recompress_after_seconds = 0
             "#,
         )
@@ -122,6 +124,8 @@ fn every_key_is_read() {
     assert_eq!((tmem.limit_bytes, tmem.reservation_bytes), (16 << 20, 1 << 20));
     assert_eq!((tmem.label.as_deref(), tmem.codec), (Some("blue"), Codec::Zstd));
     assert_eq!((tmem.staging_bytes, tmem.dedup, tmem.recompress_after), (0, Dedup::Off, None));
+    assert_eq!(tmem.eviction, Eviction::SecondChance);
+    assert_eq!(tmem.recompress_after, None);
 }
 
 #[test]
@@ -146,11 +150,14 @@ fn flags_override_keys_and_are_named_in_errors() {
         memory: Some(ByteSize(32 << 20)),
         cpu: Some(CpuModel::Baseline),
         limit: Some(SizeOrPercent::Percent(Percent::whole(100))),
+        trace: Some(folder.path("vm.trace")),
     };
     let config = folder.load_with(GOOD, flags.clone()).unwrap();
     assert_eq!(config.kernel.format, KernelFormat::Elf);
     assert_eq!((config.cmdline.as_str(), config.vcpus, config.memory_bytes), ("quiet", 3, 32 << 20));
     assert_eq!((config.cpu, config.tmem.unwrap().limit_bytes), (CpuModel::Baseline, 32 << 20));
+    assert_eq!(config.trace, Some(folder.path("vm.trace")));
+    assert!(!folder.path("vm.trace").exists(), "nothing is created before the VM starts");
     assert!(folder.load_with("", flags.clone()).is_ok(), "the file may leave to the flags what they give");
 
     let mistake = |flags| folder.load_with(GOOD, flags).unwrap_err().to_string();
@@ -160,6 +167,19 @@ fn flags_override_keys_and_are_named_in_errors() {
     assert!(memory.starts_with("--memory: 1024TiB is more than the "), "{memory}");
     let kernel = mistake(Overrides { kernel: Some("/no/kernel".into()), ..flags });
     assert_eq!(kernel, "--kernel: /no/kernel does not exist");
+}
+
+#[test]
+fn a_trace_that_cannot_be_is_told_before_anything_is_started() {
+    let folder = Folder::new();
+    let mistake = |text: &str, trace: PathBuf| {
+        let flags = Overrides { trace: Some(trace), ..Overrides::default() };
+        folder.load_with(text, flags).unwrap_err().to_string()
+    };
+    let no_store = mistake(&format!("{GOOD}[tmem]\nenabled = false\n"), folder.path("vm.trace"));
+    assert_eq!(no_store, "--trace: this VM has no store to trace: `[tmem]` says `enabled = false`");
+    assert_eq!(mistake(GOOD, "/no/vm.trace".into()), "--trace: /no does not exist");
+    assert!(mistake(GOOD, folder.path("")).ends_with("is a directory; a file that can be written is needed"));
 }
 
 /// Each mistake names the line and the key and says what would be right.
@@ -198,6 +218,10 @@ fn mistakes_in_the_text_name_line_and_key() {
         ("[tmem]\nlimit = \"999TiB\"\nreservation = \"999TiB\"", &["vm.toml:5: `tmem.reservation`", "this host has"]),
         ("[tmem]\nlabel = \"\\u001b[2J\"", &["vm.toml:4: `tmem.label`: '\\u{1b}' is not allowed"]),
         ("[tmem]\nlabel = \"\"", &["vm.toml:4: `tmem.label`: 0 is out of range; allowed are 1 to 64 characters"]),
+        (
+            "[tmem]\neviction = \"arc\"",
+            &["`tmem.eviction`: unknown variant `arc`, expected one of `used-first`, `second-chance`, `fifo`"],
+        ),
         (
             "[tmem]\ncodec = \"lzo\"",
             &["vm.toml:4: `tmem.codec`: unknown variant `lzo`, expected one of `lz4`, `zstd`, `page-lz`"],

@@ -1,7 +1,7 @@
 //! From what was written to what can be run: defaults, flags before keys, and every check that needs more than one
 //! value or the host. Files are opened last, so that no lock is taken for a configuration that fails elsewhere.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use policy::{ByteSize, Percent, SizeOrPercent};
@@ -9,11 +9,11 @@ use protocol::VmName;
 use rustix::system::sysinfo;
 
 use super::document::{ConfigFile, Document, TmemTable};
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, Place, Problem};
 use super::image::{Initrd, Kernel, parent_exists};
 use super::setting::Setting;
 use super::text::printable;
-use super::{Codec, Console, CpuModel, Overrides, TmemConfig, VmConfig, disk};
+use super::{Codec, Console, CpuModel, Eviction, Overrides, TmemConfig, VmConfig, disk};
 
 const VCPUS_DEFAULT: u8 = 1;
 const VCPUS_MAX: u8 = 4;
@@ -52,6 +52,7 @@ pub(super) fn validate(file: &ConfigFile, document: Document, flags: Overrides) 
         None => Console::Stdio,
     };
     let tmem = tmem(file, document.tmem, flags.limit, memory_bytes, host_bytes)?;
+    let trace = flags.trace.map(|path| trace(path, tmem.is_some())).transpose()?;
 
     let kernel = Setting::choose_path(file, "kernel", document.kernel, "--kernel", flags.kernel)
         .ok_or_else(|| missing(file, "kernel", "kernel = \"/boot/vmlinuz\""))?;
@@ -60,7 +61,7 @@ pub(super) fn validate(file: &ConfigFile, document: Document, flags: Overrides) 
     let initrd = initrd.as_ref().map(Initrd::open).transpose()?;
     let disks = disk::open_all(file, document.disk)?;
 
-    Ok(VmConfig { name, kernel, initrd, cmdline, vcpus, memory_bytes, cpu, console, disks, tmem })
+    Ok(VmConfig { name, kernel, initrd, cmdline, vcpus, memory_bytes, cpu, console, disks, tmem, trace })
 }
 
 fn missing(file: &ConfigFile, key: &str, example: &'static str) -> ConfigError {
@@ -108,17 +109,32 @@ fn console(file: &ConfigFile, setting: &Setting<String>) -> Result<Console, Conf
             None | Some("") => Err(setting.fail(Problem::Console(other.to_owned()))),
             Some(path) => {
                 let path = file.resolve(Path::new(path));
-                if path.is_dir() {
-                    let wanted = "a file that can be written";
-                    return Err(setting.fail(Problem::WrongType { path, found: "a directory", wanted }));
-                }
-                if !parent_exists(&path) {
-                    return Err(setting.fail(Problem::NotFound(path.parent().unwrap_or(&path).to_owned())));
-                }
+                can_be_created(&path).map_err(|problem| setting.fail(problem))?;
                 Ok(Console::File(path))
             }
         },
     }
+}
+
+/// The file of the trace; it comes from a flag alone.
+fn trace(path: PathBuf, has_store: bool) -> Result<PathBuf, ConfigError> {
+    let fail = |problem| ConfigError::new(Place::Flag("--trace"), problem);
+    if !has_store {
+        return Err(fail(Problem::NothingToTrace));
+    }
+    can_be_created(&path).map_err(fail)?;
+    Ok(path)
+}
+
+fn can_be_created(path: &Path) -> Result<(), Problem> {
+    if path.is_dir() {
+        let wanted = "a file that can be written";
+        return Err(Problem::WrongType { path: path.to_owned(), found: "a directory", wanted });
+    }
+    if !parent_exists(path) {
+        return Err(Problem::NotFound(path.parent().unwrap_or(path).to_owned()));
+    }
+    Ok(())
 }
 
 fn tmem(
@@ -172,6 +188,7 @@ fn tmem(
         }
     };
     let staging_bytes = usize::try_from(staging_bytes.0).unwrap_or(0);
+    let eviction = table.eviction.unwrap_or(Eviction::UsedFirst);
     let recompress_after = match table.recompress_after_seconds.unwrap_or(RECOMPRESS_AFTER_SECONDS) {
         0 => None,
         seconds => Some(Duration::from_secs(seconds.into())),
@@ -181,6 +198,7 @@ fn tmem(
         reservation_bytes,
         label,
         codec,
+        eviction,
         staging_bytes,
         dedup: table.dedup.unwrap_or_default(),
         recompress_after,

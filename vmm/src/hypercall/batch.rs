@@ -71,7 +71,7 @@ impl Hypercalls {
         let malformed = entry.reserved != [0; 2] || (entry.flags != 0 && call != Call::Get);
         let status = match call {
             // Whatever is wrong with a put on a valid pool, afterwards its key is absent.
-            Call::Put if malformed => match self.client.flush_range(key.pool, key.object, key.index, 1) {
+            Call::Put if malformed => match self.store.flush_range(key, 1) {
                 Status::Ok => Status::BadArgument,
                 error => error,
             },

@@ -16,7 +16,8 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tmem::{Client, Key, ObjectId, PoolKind};
+use tmem::{Key, ObjectId, PoolKind};
+use trace::RecordedClient;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 /// Everything version 1 offers.
@@ -28,7 +29,7 @@ const CUTS_LEAVES: u64 = 512;
 
 /// The hypercall interface of one life of a VM.
 pub struct Hypercalls {
-    pub(super) client: Arc<Client>,
+    pub(super) store: RecordedClient,
     pub(super) ram: Arc<GuestRam>,
     greeted: AtomicBool,
     report: Mutex<Option<(Report, Instant)>>,
@@ -47,14 +48,14 @@ impl fmt::Debug for Hypercalls {
 }
 
 impl Hypercalls {
-    /// An interface to `client` for the guest that has `ram`. No call but HELLO works before HELLO.
+    /// An interface to `store` for the guest that has `ram`. No call but HELLO works before HELLO.
     ///
     /// # Errors
     /// Where the host has no file descriptor left.
-    pub fn new(client: Arc<Client>, ram: Arc<GuestRam>) -> io::Result<Self> {
+    pub fn new(store: impl Into<RecordedClient>, ram: Arc<GuestRam>) -> io::Result<Self> {
         Ok(Self {
             leftovers: EventFd::new(EFD_NONBLOCK)?,
-            client,
+            store: store.into(),
             ram,
             greeted: AtomicBool::new(false),
             report: Mutex::new(None),
@@ -75,8 +76,9 @@ impl Hypercalls {
     pub fn free_leftovers(&self) {
         // Empty or not, the store is asked.
         let _ = self.leftovers.read();
-        let freed = self.client.reclaim(LEFTOVERS_AT_ONCE);
-        if freed > 0 || self.client.has_detached() {
+        let client = self.store.client();
+        let freed = client.reclaim(LEFTOVERS_AT_ONCE);
+        if freed > 0 || client.has_detached() {
             self.announce_leftovers();
         }
     }
@@ -145,14 +147,14 @@ impl Hypercalls {
             Call::Hello => self.hello(rdi, rsi),
             Call::PoolNew => self.pool_new(rdi, rsi, r8),
             Call::PoolDestroy => match u32::try_from(rdi) {
-                Ok(pool) => self.flushed(self.client.pool_destroy(pool)).into(),
+                Ok(pool) => self.flushed(self.store.pool_destroy(pool)).into(),
                 Err(_) => Status::BadPool.into(),
             },
             Call::Put => self.put(Key { pool, object: ObjectId([r8, r9, r10]), index }, rsi).into(),
             Call::Get => self.get(Key { pool, object: ObjectId([r8, r9, r10]), index }, rsi, r11).into(),
             Call::FlushRange => self.flush_range(Key { pool, object: ObjectId([r8, r9, r10]), index }, rsi).into(),
             Call::FlushObject => match u32::try_from(rdi) {
-                Ok(pool) => self.flushed(self.client.flush_object(pool, ObjectId([r8, r9, r10]))).into(),
+                Ok(pool) => self.flushed(self.store.flush_object(pool, ObjectId([r8, r9, r10]))).into(),
                 Err(_) => Status::BadPool.into(),
             },
             Call::Batch => self.batch(rdi, rsi),
@@ -174,7 +176,7 @@ impl Hypercalls {
 
     /// Flushes `count` indexes from the key's on.
     pub(super) fn flush_range(&self, first: Key, count: u64) -> Status {
-        let status = self.client.flush_range(first.pool, first.object, first.index, count);
+        let status = self.store.flush_range(first, count);
         if count >= CUTS_LEAVES { self.flushed(status) } else { status }
     }
 
@@ -191,7 +193,7 @@ impl Hypercalls {
         if features & !FEATURES != 0 {
             return Reply { status: Status::BadArgument, ..offer };
         }
-        self.client.hello();
+        self.store.hello();
         self.greeted.store(true, Ordering::Release);
         offer
     }
@@ -207,25 +209,25 @@ impl Hypercalls {
         if (uuid_low, uuid_high) != (0, 0) {
             return Status::BadArgument.into();
         }
-        match self.client.pool_new(kind) {
+        match self.store.pool_new(kind) {
             Ok(pool) => Reply { rdi: Some(u64::from(pool)), ..Status::Ok.into() },
             Err(status) => status.into(),
         }
     }
 
     pub(super) fn put(&self, key: Key, frame: u64) -> Status {
-        self.client.put(key, frame, &Pages(&self.ram))
+        self.store.put(key, frame, &Pages(&self.ram))
     }
 
     pub(super) fn get(&self, key: Key, frame: u64, flags: u64) -> Status {
         if flags & !GET_EXCLUSIVE != 0 {
             return Status::BadArgument;
         }
-        self.client.get(key, frame, flags & GET_EXCLUSIVE != 0, &Pages(&self.ram))
+        self.store.get(key, frame, flags & GET_EXCLUSIVE != 0, &Pages(&self.ram))
     }
 
     fn events(&self) -> Reply {
-        let bits = if self.client.is_frozen() { EVENT_FROZEN } else { 0 };
+        let bits = if self.store.client().is_frozen() { EVENT_FROZEN } else { 0 };
         Reply { rdi: Some(bits), rsi: Some(0), ..Status::Ok.into() }
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! vCPU exit ─► transport: is it a call? registers in, registers out      (knows KVM's register file)
 //!                 └─► dispatch: which call, are its arguments sane?      (no KVM type)
-//!                        └─► tmem::Client: put, get, flush
+//!                        └─► trace::RecordedClient ─► tmem::Client: put, get, flush
 //! ```
 //! On the way of a put or a get, nothing between the exit and the store takes a lock, allocates, or enters the host's
 //! kernel.

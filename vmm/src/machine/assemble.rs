@@ -20,7 +20,7 @@ use crate::vm::{Interrupts, Vm, VmError};
 use kvm_ioctls::{IoEventAddress, Kvm};
 use std::io;
 use std::sync::Arc;
-use tmem::Client;
+use trace::RecordedClient;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 /// A machine that has not been started.
@@ -38,7 +38,7 @@ pub(super) struct Machine {
 
 impl Machine {
     /// Puts together what `config` describes.
-    pub(super) fn assemble(kvm: &Kvm, config: &VmConfig, client: Option<&Arc<Client>>) -> Result<Self, Error> {
+    pub(super) fn assemble(kvm: &Kvm, config: &VmConfig, store: Option<&RecordedClient>) -> Result<Self, Error> {
         let ram = Arc::new(memory::allocate(config.memory_bytes)?);
         let vm = Vm::new(kvm, ram, Interrupts::InKernel)?;
         let mut ports = Ports::default();
@@ -69,13 +69,13 @@ impl Machine {
         let rng = RngDevice::new().map_err(|error| host("no random number device")(io::Error::other(error)))?;
         virtio.plug(&vm, &mut ports, Box::new(rng))?;
 
-        let platform = acpi::Platform { vcpus: config.vcpus, tmem: client.is_some(), virtio: virtio.devices };
+        let platform = acpi::Platform { vcpus: config.vcpus, tmem: store.is_some(), virtio: virtio.devices };
         acpi::write(vm.ram(), &platform).map_err(Error::Firmware)?;
         reset::write_vector(vm.ram()).map_err(Error::Firmware)?;
         let entry = boot::load(vm.ram(), &config.kernel, config.initrd.as_ref(), &config.cmdline)?;
 
-        let hypercalls = client
-            .map(|client| Hypercalls::new(Arc::clone(client), Arc::clone(vm.ram())).map(Arc::new))
+        let hypercalls = store
+            .map(|store| Hypercalls::new(store.clone(), Arc::clone(vm.ram())).map(Arc::new))
             .transpose()
             .map_err(host("no file descriptor for the hypercalls"))?;
         let ports = Arc::new(ports);

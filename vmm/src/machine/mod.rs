@@ -3,11 +3,12 @@
 mod assemble;
 mod background;
 mod lifecycle;
+mod recording;
 mod signals;
 mod status;
 
 use crate::arch::x86_64::boot::BootError;
-use crate::config::{Codec, Console, Dedup, TmemConfig, VmConfig};
+use crate::config::{Codec, Console, Dedup, Eviction, TmemConfig, VmConfig};
 use crate::console::Stdin;
 use crate::control::{BindError, Server, Socket};
 use crate::devices::RangeError;
@@ -22,10 +23,12 @@ use signals::Signals;
 use status::Status;
 use std::cell::RefCell;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tmem::{Client, ClientConfig, CodecChoice, StoreError};
+use tmem::{Client, ClientConfig, CodecChoice, EvictionChoice, StoreError};
+use trace::RecordedClient;
 
 /// How long the end of a run waits for a slow reader of the console.
 const CONSOLE_PATIENCE: Duration = Duration::from_secs(2);
@@ -79,6 +82,15 @@ pub enum Error {
     /// Another VM has the name.
     #[error(transparent)]
     Control(#[from] BindError),
+    /// The file of the trace cannot be made.
+    #[error("{path} cannot be created for the trace")]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// What the host says.
+        #[source]
+        source: io::Error,
+    },
     /// The host lacks a resource.
     #[error("{what}")]
     Host {
@@ -104,9 +116,9 @@ fn host(what: &'static str) -> impl Fn(io::Error) -> Error {
 /// # Errors
 /// Where the host does not give what the VM needs. Nothing is left behind then.
 pub fn run(config: &VmConfig, options: RunOptions) -> Result<Ending, Error> {
-    let client = config.tmem.as_ref().map(|tmem| new_client(tmem).map(Arc::new)).transpose()?;
-    let _background = match (&config.tmem, &client) {
-        (Some(tmem), Some(client)) => start_background(tmem, client)?,
+    let store = config.tmem.as_ref().map(|tmem| new_store(tmem, config.trace.as_deref())).transpose()?;
+    let _background = match (&config.tmem, &store) {
+        (Some(tmem), Some(store)) => start_background(tmem, store.client())?,
         _ => Vec::new(),
     };
     let signals = Signals::new().map_err(host("no signal handlers"))?;
@@ -115,13 +127,13 @@ pub fn run(config: &VmConfig, options: RunOptions) -> Result<Ending, Error> {
         Console::File(_) | Console::None => None,
     };
     loop {
-        let ending = run_once(config, client.as_ref(), &signals, stdin.as_mut())?;
+        let ending = run_once(config, store.as_ref(), &signals, stdin.as_mut())?;
         if ending != Ending::Reboot || !options.restart {
             return Ok(ending);
         }
         tracing::info!("the guest reboots");
-        if let Some(client) = &client {
-            client.hello();
+        if let Some(store) = &store {
+            store.hello();
         }
     }
 }
@@ -134,12 +146,9 @@ fn start_background(tmem: &TmemConfig, client: &Arc<Client>) -> Result<Vec<Backg
     threads.collect::<io::Result<_>>().map_err(host("no thread for the store's background work"))
 }
 
-fn new_client(tmem: &TmemConfig) -> Result<Client, Error> {
-    let mut seed = [0; 16];
-    rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
-        .map_err(|error| host("no random numbers")(error.into()))?;
-    let [low, high] = [0, 1].map(|half| seed.as_chunks::<8>().0[half]).map(u64::from_le_bytes);
-    Ok(Client::new(ClientConfig {
+/// The store of a VM; what it is asked for goes to the file `trace`, where there is to be one.
+fn new_store(tmem: &TmemConfig, trace: Option<&Path>) -> Result<RecordedClient, Error> {
+    let config = ClientConfig {
         reservation_bytes: tmem.reservation_bytes,
         codec: match tmem.codec {
             Codec::Lz4 => CodecChoice::Lz4,
@@ -148,21 +157,36 @@ fn new_client(tmem: &TmemConfig) -> Result<Client, Error> {
         },
         staging_bytes: tmem.staging_bytes,
         deduplicates: tmem.dedup == Dedup::Vm,
-        ..ClientConfig::new(tmem.limit_bytes, [low, high])
-    })?)
+        eviction: match tmem.eviction {
+            Eviction::UsedFirst => EvictionChoice::UsedFirst,
+            Eviction::SecondChance => EvictionChoice::SecondChance,
+            Eviction::Fifo => EvictionChoice::Fifo,
+        },
+        ..ClientConfig::new(tmem.limit_bytes, random()?)
+    };
+    let recorder = trace.map(|path| recording::start(path, &config)).transpose()?;
+    Ok(RecordedClient::new(Arc::new(Client::new(config)?), recorder.map(Arc::new)))
+}
+
+/// A key that no guest can guess.
+fn random() -> Result<[u64; 2], Error> {
+    let mut key = [0; 16];
+    rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| host("no random numbers")(error.into()))?;
+    Ok([0, 1].map(|half| key.as_chunks::<8>().0[half]).map(u64::from_le_bytes))
 }
 
 /// One life of the guest, from power-on to its end.
 fn run_once(
     config: &VmConfig,
-    client: Option<&Arc<Client>>,
+    store: Option<&RecordedClient>,
     signals: &Signals,
     stdin: Option<&mut Stdin>,
 ) -> Result<Ending, Error> {
     let kvm = open_kvm()?;
     let socket = Socket::bind(&config.name)?;
-    let machine = Machine::assemble(&kvm, config, client)?;
-    let status = Arc::new(Status::new(config, &machine, client));
+    let machine = Machine::assemble(&kvm, config, store)?;
+    let status = Arc::new(Status::new(config, &machine, store));
 
     let outcome = Rc::new(RefCell::new(None));
     let running = machine.start()?;

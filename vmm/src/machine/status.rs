@@ -10,7 +10,7 @@ use protocol::{CounterGroups, GuestReport, TmemReport, VmName, VmReport, VmState
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tmem::Client;
+use trace::RecordedClient;
 
 /// What `tmem show` prints and the other control commands act on.
 #[derive(Debug)]
@@ -23,13 +23,13 @@ pub(super) struct Status {
     started: Instant,
     stopping: AtomicBool,
     power: Arc<PowerDevice>,
-    client: Option<Arc<Client>>,
+    store: Option<RecordedClient>,
     hypercalls: Option<Arc<Hypercalls>>,
     disks: Vec<Arc<BlockCounters>>,
 }
 
 impl Status {
-    pub(super) fn new(config: &VmConfig, machine: &Machine, client: Option<&Arc<Client>>) -> Self {
+    pub(super) fn new(config: &VmConfig, machine: &Machine, store: Option<&RecordedClient>) -> Self {
         Self {
             name: config.name.clone(),
             kernel: config.kernel.path.display().to_string(),
@@ -39,7 +39,7 @@ impl Status {
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             power: Arc::clone(machine.power()),
-            client: client.cloned(),
+            store: store.cloned(),
             hypercalls: machine.hypercalls().cloned(),
             disks: machine.disk_counters().to_vec(),
         }
@@ -51,15 +51,15 @@ impl Status {
         self.power.press_button();
     }
 
-    fn client(&self) -> Result<&Client, ControlError> {
-        self.client.as_deref().ok_or(ControlError::NoTmem)
+    fn store(&self) -> Result<&RecordedClient, ControlError> {
+        self.store.as_ref().ok_or(ControlError::NoTmem)
     }
 
     fn counters(&self) -> CounterGroups {
         let named = |(name, value): (&str, u64)| (name.to_owned(), value);
         let mut groups = CounterGroups::new();
-        if let Some(client) = &self.client {
-            groups.insert("store".to_owned(), client.statistics().counters().map(named).collect());
+        if let Some(store) = &self.store {
+            groups.insert("store".to_owned(), store.client().statistics().counters().map(named).collect());
         }
         if let Some(hypercalls) = &self.hypercalls {
             groups.insert("hypercall".to_owned(), hypercalls.counters().counters().map(named).collect());
@@ -101,13 +101,13 @@ impl ControlTarget for Status {
             vcpus: self.vcpus,
             kernel: self.kernel.clone(),
             label: self.label.clone(),
-            tmem: self.client.as_ref().map(|client| {
-                let statistics = client.statistics();
+            tmem: self.store.as_ref().map(|store| {
+                let statistics = store.client().statistics();
                 TmemReport {
                     limit_bytes: statistics.limit_bytes,
                     reservation_bytes: statistics.reservation_bytes,
                     used_bytes: statistics.resident_bytes,
-                    frozen: client.is_frozen(),
+                    frozen: store.client().is_frozen(),
                 }
             }),
             counters: self.counters(),
@@ -116,22 +116,22 @@ impl ControlTarget for Status {
     }
 
     fn set_limit(&self, limit_bytes: u64) -> Result<(), ControlError> {
-        self.client()?.set_limit(limit_bytes);
+        self.store()?.set_limit(limit_bytes);
         Ok(())
     }
 
     fn freeze(&self) -> Result<(), ControlError> {
-        self.client()?.freeze();
+        self.store()?.freeze();
         Ok(())
     }
 
     fn thaw(&self) -> Result<(), ControlError> {
-        self.client()?.thaw();
+        self.store()?.thaw();
         Ok(())
     }
 
     fn flush(&self, bytes: u64) -> Result<u64, ControlError> {
-        Ok(self.client()?.flush_ephemeral(bytes))
+        Ok(self.store()?.flush_ephemeral(bytes))
     }
 
     fn power_button(&self) -> Result<(), ControlError> {

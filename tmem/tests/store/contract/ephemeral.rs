@@ -41,6 +41,20 @@ fn a_full_client_takes_new_ephemeral_pages_for_old_ones() {
     client.check_invariants();
 }
 
+#[test]
+fn pages_that_are_all_spared_do_not_turn_a_put_away() {
+    let client =
+        configured(ClientConfig { eviction: EvictionChoice::SecondChance, ..ClientConfig::new(2 * MIB, [0; 2]) });
+    let pool = ephemeral(&client);
+    for n in 0..1000 {
+        assert_eq!(put(&client, object_key(pool, n), pages::random(n)), Status::Ok, "page {n}");
+        for _ in 0..3 {
+            assert_eq!(get(&client, object_key(pool, n), false), Ok(pages::random(n)));
+        }
+    }
+    client.check_invariants();
+}
+
 /// Hits on pages that are asked for again and again while others pass through.
 fn hits(eviction: EvictionChoice) -> usize {
     let client = configured(ClientConfig { eviction, ..ClientConfig::new(2 * MIB, [0; 2]) });
@@ -59,6 +73,26 @@ fn hits(eviction: EvictionChoice) -> usize {
 fn used_pages_outlive_a_scan() {
     assert_eq!(hits(EvictionChoice::Fifo), 0);
     assert_eq!(hits(EvictionChoice::SecondChance), 50);
+}
+
+#[test]
+fn what_the_guest_took_back_goes_first() {
+    let client = configured(ClientConfig { eviction: EvictionChoice::UsedFirst, ..ClientConfig::new(2 * MIB, [0; 2]) });
+    let pool = ephemeral(&client);
+    // Of 400 pages the younger half is used.
+    for n in 0..400 {
+        assert_eq!(put(&client, object_key(pool, n), pages::random(n)), Status::Ok);
+    }
+    for n in 200..400 {
+        assert_eq!(get(&client, object_key(pool, n), false), Ok(pages::random(n)));
+    }
+    client.flush_ephemeral(MIB / 2);
+    let evicted = client.statistics().pages_evicted;
+    assert!((1..=200).contains(&evicted), "{evicted} evicted");
+    for n in 0..200 {
+        assert_eq!(get(&client, object_key(pool, n), false), Ok(pages::random(n)), "page {n} was not used");
+    }
+    client.check_invariants();
 }
 
 #[test]

@@ -46,6 +46,6 @@ proptest! {
     #[test]
     fn whatever_codec_and_policy_it_has(operations in operations(200)) {
         compare(&config(CodecChoice::Zstd, EvictionChoice::Fifo), operations.clone())?;
-        compare(&config(CodecChoice::PageLz, EvictionChoice::Fifo), operations)?;
+        compare(&config(CodecChoice::PageLz, EvictionChoice::UsedFirst), operations)?;
     }
 }
