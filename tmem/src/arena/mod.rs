@@ -164,9 +164,9 @@ impl<B: Backing> Arena<B> {
         }
     }
 
-    /// Gives all empty slabs back to the host and returns the bytes.
-    pub(crate) fn release_idle(&self, quota: &Quota) -> usize {
-        let idle = self.reserve.lock().take_idle();
+    /// Gives empty slabs back to the host until that is `enough` bytes, and returns the bytes.
+    pub(crate) fn release_idle(&self, enough: usize, quota: &Quota) -> usize {
+        let idle = self.reserve.lock().take_idle(enough);
         self.give_back(idle, quota)
     }
 

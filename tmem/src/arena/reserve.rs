@@ -1,6 +1,7 @@
 //! The slabs that no class owns.
 
 use super::slab::Blank;
+use crate::key::PAGE_SIZE;
 
 /// Empty slabs that stay resident for the next put: 4 MiB.
 const IDLE_SLABS: usize = 128;
@@ -68,9 +69,15 @@ impl Reserve {
         if self.idle.len() > IDLE_SLABS { self.idle.drain(..IDLE_SLABS / 2).collect() } else { Vec::new() }
     }
 
-    /// All idle slabs.
-    pub(super) fn take_idle(&mut self) -> Vec<Blank> {
-        std::mem::take(&mut self.idle)
+    /// Idle slabs, oldest first, until they are `enough` bytes.
+    pub(super) fn take_idle(&mut self, enough: usize) -> Vec<Blank> {
+        let before = |bytes: &mut usize, slab: &Blank| {
+            let start = *bytes;
+            *bytes += slab.resident_pages * PAGE_SIZE;
+            Some(start)
+        };
+        let count = self.idle.iter().scan(0, before).take_while(|start| *start < enough).count();
+        self.idle.drain(..count).collect()
     }
 
     /// Pages of idle slabs.

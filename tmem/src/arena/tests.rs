@@ -49,7 +49,7 @@ fn everything_freed_is_everything_given_back() {
         unsafe { arena.free(PoolKind::Persistent, slot, &quota) };
     }
     assert!(quota.used() <= 129 * SLAB_BYTES as u64, "the reserve is bounded");
-    arena.release_idle(&quota);
+    arena.release_idle(usize::MAX, &quota);
     assert_eq!((quota.used(), arena.holdings()), (0, Holdings::default()));
 }
 
@@ -75,7 +75,7 @@ fn memory_ahead_of_its_use_is_charged_and_goes_back_when_it_is_not_used() {
     assert!(arena.holdings().resident_bytes > needed);
     assert_eq!(quota.used(), arena.holdings().resident_bytes as u64);
     arena.store(PoolKind::Persistent, &[5; 100], &quota).unwrap();
-    arena.release_idle(&quota);
+    arena.release_idle(usize::MAX, &quota);
     arena.trim(&quota);
     assert_eq!(arena.holdings().resident_bytes, needed + PAGE_SIZE);
     assert_eq!(quota.used(), (needed + PAGE_SIZE) as u64);

@@ -86,13 +86,16 @@ impl Client {
         self.compress_staged(u64::MAX, || left.next().is_some());
         // A put needs memory for data and for the index: a page alone, of a slab that this very put had to give up for
         // want of the other, is not enough to stop at.
-        let released = self.release_idle();
+        // No more than that goes back to the host: what is left is for the next put's data, and each call interrupts the
+        // other CPUs.
+        let released = self.arena.release_idle(ENOUGH_BYTES, &self.quota);
+        let released = if released > 0 { released } else { self.staging.release(&self.quota) };
         released >= ENOUGH_BYTES || self.evict(Bound { pages: EVICT_PAGES, leaves: EVICT_LEAVES }) > 0 || released > 0
     }
 
     /// Gives back to the host what is resident and holds nothing. Returns the bytes.
     pub(super) fn release_idle(&self) -> usize {
-        self.arena.release_idle(&self.quota) + self.staging.release(&self.quota)
+        self.arena.release_idle(usize::MAX, &self.quota) + self.staging.release(&self.quota)
     }
 
     /// The same, and what slabs in use have not begun to use.
@@ -102,6 +105,10 @@ impl Client {
 
     /// Whether the client holds no more than its limit, if need be after making some room.
     pub(super) fn is_within_limit(&self) -> bool {
+        if self.quota.excess() > 0 {
+            // After a cut nothing is kept for later.
+            self.release_idle();
+        }
         self.quota.excess() == 0 || (self.make_room() && self.quota.excess() == 0)
     }
 

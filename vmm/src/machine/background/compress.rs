@@ -42,9 +42,19 @@ pub(super) fn run(client: &Arc<Client>, over: &Over) {
         } else if busy.elapsed() < IDLE {
             thread::park_timeout(LINGER);
         } else {
-            client.reclaim(u64::MAX);
+            while client.reclaim(u64::MAX) > 0 {}
+            trim_heap();
             client.wait_for_staged();
             busy = Instant::now();
         }
+    }
+}
+
+/// Gives the heap's free memory back: what an index took that is smaller now. The allocator keeps it else.
+fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call concerns free memory alone, and is safe in any thread.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
