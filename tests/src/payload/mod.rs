@@ -65,7 +65,13 @@ impl Machine {
     pub fn traced(vcpus: u8, ram_bytes: u64, trace: impl Write + Send + 'static) -> Self {
         let header = Header::of(&config(ram_bytes));
         let recorder = Recorder::start(trace, &header, ContentKey::new([5, 6])).expect("a recorder");
-        Self::with_recorder(vcpus, ram_bytes, Some(recorder))
+        Self::assemble(vcpus, ram_bytes, config(ram_bytes), Some(recorder))
+    }
+
+    /// One vCPU, and a store that stages this many bytes.
+    #[must_use]
+    pub fn staging(ram_bytes: u64, staging_bytes: usize) -> Self {
+        Self::assemble(1, ram_bytes, ClientConfig { staging_bytes, ..config(ram_bytes) }, None)
     }
 
     /// `vcpus` vCPUs with `ram_bytes` of memory.
@@ -74,14 +80,14 @@ impl Machine {
     /// Where there is no usable KVM: without one, nothing here has a meaning.
     #[must_use]
     pub fn with(vcpus: u8, ram_bytes: u64) -> Self {
-        Self::with_recorder(vcpus, ram_bytes, None)
+        Self::assemble(vcpus, ram_bytes, config(ram_bytes), None)
     }
 
-    fn with_recorder(vcpus: u8, ram_bytes: u64, recorder: Option<Recorder>) -> Self {
+    fn assemble(vcpus: u8, ram_bytes: u64, config: ClientConfig, recorder: Option<Recorder>) -> Self {
         let kvm = open_kvm().expect("a usable /dev/kvm");
         let ram = Arc::new(memory::allocate(ram_bytes).expect("guest memory"));
         let vm = Vm::new(&kvm, Arc::clone(&ram), Interrupts::None).expect("a VM");
-        let client = Arc::new(Client::new(config(ram_bytes)).expect("a store"));
+        let client = Arc::new(Client::new(config).expect("a store"));
         let store = RecordedClient::new(Arc::clone(&client), recorder.map(Arc::new));
         let hypercalls = Hypercalls::new(store, Arc::clone(&ram)).expect("a file descriptor");
         let hypercalls = Arc::new(hypercalls);

@@ -4,11 +4,14 @@ use crate::key::{PAGE_SIZE, Page};
 
 const WORD_BYTES: usize = size_of::<u64>();
 
-/// The word that `page` repeats, if it does. Most pages are told by their first two words; of the others one comparison
-/// of the page with itself, a word further on, says it for all words.
+/// Bytes of a cache line.
+const LINE_BYTES: usize = 64;
+
+/// The word that `page` repeats, if it does. Most pages are told by their first line; of the others one comparison of the
+/// page with itself, a line further on, says it for all words (a word further on half the loads would cross lines).
 pub(super) fn repeated_word(page: &Page) -> Option<u64> {
-    let (words, _) = page.as_chunks::<WORD_BYTES>();
-    let repeats = words[0] == words[1] && page[WORD_BYTES..] == page[..PAGE_SIZE - WORD_BYTES];
+    let (words, _) = page[..LINE_BYTES].as_chunks::<WORD_BYTES>();
+    let repeats = words.iter().all(|word| *word == words[0]) && page[LINE_BYTES..] == page[..PAGE_SIZE - LINE_BYTES];
     repeats.then(|| u64::from_le_bytes(words[0]))
 }
 

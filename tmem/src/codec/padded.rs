@@ -7,19 +7,23 @@ use crate::key::{PAGE_SIZE, Page};
 /// Bytes of zeros before and behind the page: two words.
 pub(super) const MARGIN: usize = 16;
 
-/// A page between zeros, so that a codec can load whole words at its ends.
-pub(crate) struct PaddedPage([u8; MARGIN + PAGE_SIZE + MARGIN]);
+/// A page between zeros, so that a codec can load whole words at its ends. The page itself begins with a cache line.
+#[repr(C, align(64))]
+pub(crate) struct PaddedPage {
+    _before: [u8; 64 - MARGIN],
+    bytes: [u8; MARGIN + PAGE_SIZE + MARGIN],
+}
 
 impl PaddedPage {
     pub(super) fn new(page: &Page) -> Self {
-        let mut padded = Self([0; MARGIN + PAGE_SIZE + MARGIN]);
+        let mut padded = Self { _before: [0; 64 - MARGIN], bytes: [0; MARGIN + PAGE_SIZE + MARGIN] };
         *padded = *page;
         padded
     }
 
     /// The page with its margins.
     pub(super) fn with_margins(&self) -> &[u8; MARGIN + PAGE_SIZE + MARGIN] {
-        &self.0
+        &self.bytes
     }
 }
 
@@ -28,7 +32,7 @@ impl Deref for PaddedPage {
 
     #[inline]
     fn deref(&self) -> &Page {
-        let (_, behind) = self.0.split_at(MARGIN);
+        let (_, behind) = self.bytes.split_at(MARGIN);
         behind.first_chunk().expect("a page and a margin are behind the first margin")
     }
 }
@@ -36,7 +40,7 @@ impl Deref for PaddedPage {
 impl DerefMut for PaddedPage {
     #[inline]
     fn deref_mut(&mut self) -> &mut Page {
-        let (_, behind) = self.0.split_at_mut(MARGIN);
+        let (_, behind) = self.bytes.split_at_mut(MARGIN);
         behind.first_chunk_mut().expect("a page and a margin are behind the first margin")
     }
 }
