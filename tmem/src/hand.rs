@@ -1,7 +1,7 @@
 //! The order in which leaves are looked at.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use crate::index::Leaf;
@@ -10,26 +10,11 @@ use crate::lock::Lock;
 /// Empty places, or room for places, that are tolerated whatever the number of leaves.
 const SLACK: usize = 64;
 
-/// Where a leaf is in its hand's queue. Only the hand changes it, under its lock.
-///
-/// Places are numbered one after the other, modulo 2³¹; a leaf that has one holds twice its number and one.
-#[derive(Debug, Default)]
-pub(crate) struct Position(AtomicU32);
-
-impl Position {
-    /// Not entered yet, or taken out to be looked at.
-    const OUT: u32 = 0;
-    /// Not in its tree any more: never entered again.
-    const GONE: u32 = 2;
-
-    fn set(&self, position: u32) {
-        self.0.store(position, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+/// The position of a leaf that was not entered yet, or is taken out to be looked at. Places are numbered one after the
+/// other, modulo 2³¹, and a leaf that has one holds twice its number and one. Positions change under the hand's lock alone.
+const OUT: u32 = 0;
+/// The position of a leaf that is not in its tree any more: it is never entered again.
+const GONE: u32 = 2;
 
 /// A queue of all leaves of one kind of pool, oldest first.
 ///
@@ -64,8 +49,8 @@ impl Hand {
     pub(crate) fn leave(&self, leaf: &Leaf) {
         let mut queue = self.0.lock();
         queue.leaves -= 1;
-        queue.strike_out(leaf.position.get());
-        leaf.position.set(Position::GONE);
+        queue.strike_out(leaf.position.load(Ordering::Relaxed));
+        leaf.position.store(GONE, Ordering::Relaxed);
         queue.shrink();
     }
 
@@ -88,7 +73,7 @@ impl Hand {
     /// Puts a leaf back as the newest, unless it is gone.
     pub(crate) fn requeue(&self, leaf: &Arc<Leaf>) {
         let mut queue = self.0.lock();
-        if leaf.position.get() == Position::OUT {
+        if leaf.position.load(Ordering::Relaxed) == OUT {
             queue.push_back(leaf);
         }
     }
@@ -96,7 +81,7 @@ impl Hand {
     /// Puts a leaf back as the oldest, to go on with it, unless it is gone.
     pub(crate) fn resume(&self, leaf: &Arc<Leaf>) {
         let mut queue = self.0.lock();
-        if leaf.position.get() == Position::OUT {
+        if leaf.position.load(Ordering::Relaxed) == OUT {
             queue.push_front(leaf);
         }
     }
@@ -110,13 +95,13 @@ impl Queue {
     }
 
     fn push_back(&mut self, leaf: &Arc<Leaf>) {
-        leaf.position.set(self.position(self.places.len()));
+        leaf.position.store(self.position(self.places.len()), Ordering::Relaxed);
         self.places.push_back(Some(Arc::downgrade(leaf)));
     }
 
     fn push_front(&mut self, leaf: &Arc<Leaf>) {
         self.first = self.first.wrapping_sub(1);
-        leaf.position.set(self.position(0));
+        leaf.position.store(self.position(0), Ordering::Relaxed);
         self.places.push_front(Some(Arc::downgrade(leaf)));
     }
 
@@ -128,7 +113,7 @@ impl Queue {
                 None => self.empty -= 1,
                 Some(leaf) => {
                     let Some(leaf) = leaf.upgrade() else { continue };
-                    leaf.position.set(Position::OUT);
+                    leaf.position.store(OUT, Ordering::Relaxed);
                     return Some(leaf);
                 }
             }
@@ -154,7 +139,7 @@ impl Queue {
             self.empty = 0;
             for (at, place) in self.places.iter().enumerate() {
                 if let Some(leaf) = place.as_ref().and_then(Weak::upgrade) {
-                    leaf.position.set(self.position(at));
+                    leaf.position.store(self.position(at), Ordering::Relaxed);
                 }
             }
         }

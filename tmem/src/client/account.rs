@@ -2,7 +2,7 @@
 
 use crate::dedup::Shares;
 use crate::hand::Hand;
-use crate::index::{Contents, Leaf, LeafState, Object, Pool, Tier};
+use crate::index::{Contents, Leaf, LeafState, Object, Objects, Pool, Tier};
 use crate::key::PoolKind;
 use crate::statistics::Counter;
 
@@ -41,6 +41,9 @@ fn gauges_of(contents: Contents) -> (Counter, Counter) {
 
 /// Heap bytes of a leaf without its entries.
 pub(super) const LEAF_BYTES: usize = Leaf::BYTES + Hand::PLACE_BYTES;
+
+/// Heap bytes of an object without leaves, its share of the pool's map included.
+pub(super) const OBJECT_BYTES: usize = Object::BYTES + Objects::SHARE_BYTES;
 
 impl Client {
     /// A page can be found from now on, under a key that had none. The caller holds the leaf.

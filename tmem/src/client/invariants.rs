@@ -5,7 +5,7 @@ use crate::index::{Contents, LeafState, Object, Pool};
 use crate::key::{PAGE_SIZE, PoolKind};
 
 use super::Client;
-use super::account::LEAF_BYTES;
+use super::account::{LEAF_BYTES, OBJECT_BYTES};
 
 /// Sums over the whole index.
 #[derive(Debug, Default)]
@@ -96,7 +96,7 @@ impl Client {
         assert_eq!(object.pages(), pages, "pages of an object");
         sums.pages[kind as usize] += pages;
         sums.objects += 1;
-        sums.metadata_bytes += Object::BYTES + tree.leaves.heap_bytes();
+        sums.metadata_bytes += OBJECT_BYTES + tree.leaves.heap_bytes();
     }
 
     fn check_leaf(&self, kind: PoolKind, state: &LeafState, sums: &mut Sums) -> u64 {

@@ -12,7 +12,7 @@ use crate::key::{Key, PAGE_SIZE, PoolKind};
 use crate::statistics::Counter;
 
 use super::Client;
-use super::account::LEAF_BYTES;
+use super::account::{LEAF_BYTES, OBJECT_BYTES};
 
 /// How often a put makes room, or starts again on a new tree, before it is rejected.
 const ATTEMPTS: usize = 8;
@@ -172,7 +172,7 @@ impl Client {
     }
 
     fn new_object(&self, key: Key) -> Option<Object> {
-        self.quota.try_charge_metadata(Object::BYTES).ok()?;
+        self.quota.try_charge_metadata(OBJECT_BYTES).ok()?;
         self.counters.count(Counter::Objects);
         Some(Object::new(key.object, key.pool))
     }

@@ -9,7 +9,7 @@ use crate::key::{PAGE_SIZE, PoolKind};
 use crate::statistics::Counter;
 
 use super::Client;
-use super::account::LEAF_BYTES;
+use super::account::{LEAF_BYTES, OBJECT_BYTES};
 
 /// Flushed pages that a call of the guest frees on its way.
 const RECLAIM_PAGES: u64 = 128;
@@ -146,7 +146,7 @@ impl Client {
     }
 
     fn forget_object(&self) {
-        self.quota.refund_metadata(Object::BYTES);
+        self.quota.refund_metadata(OBJECT_BYTES);
         self.counters.subtract(Counter::Objects, 1);
     }
 

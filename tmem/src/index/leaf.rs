@@ -1,9 +1,9 @@
 //! The entries of 512 neighbouring indexes, behind one lock.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Weak};
 
-use crate::hand::Position;
 use crate::key::PoolKind;
 use crate::lock::{Guard, Lock};
 
@@ -19,7 +19,7 @@ pub(crate) struct Leaf {
     object: Weak<Object>,
     number: u32,
     /// Where it is among all leaves; the hand's.
-    pub(crate) position: Position,
+    pub(crate) position: AtomicU32,
     state: Lock<LeafState>,
 }
 
@@ -46,7 +46,7 @@ impl Leaf {
     /// The leaf of that number of an object, which is in a pool of this kind.
     pub(crate) fn new(object: Weak<Object>, number: u32, kind: PoolKind) -> Self {
         let state = LeafState { attached: true, kind, hinted: None, slots: Slots::new(), orphans: None };
-        Self { object, number, position: Position::default(), state: Lock::new(state) }
+        Self { object, number, position: AtomicU32::new(0), state: Lock::new(state) }
     }
 
     /// The object, while it lives.

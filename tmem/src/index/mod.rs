@@ -23,7 +23,7 @@ mod slots;
 pub(crate) use entry::{Contents, Entry, Tier};
 pub(crate) use leaf::{LEAF_PAGES, Leaf, LeafState, Unpinned};
 pub(crate) use object::Object;
-pub(crate) use objects::HashKey;
+pub(crate) use objects::{HashKey, Objects};
 pub(crate) use pool::{ObjectInUse, Pool};
 pub use pools::POOLS_MAX;
 pub(crate) use pools::{PoolInUse, Pools};

@@ -7,7 +7,6 @@ use crate::lock::SharedLock;
 
 use super::heap::shared_bytes;
 use super::leaves::Leaves;
-use super::objects::Objects;
 
 /// A file or swap area of the guest.
 #[derive(Debug)]
@@ -31,8 +30,8 @@ pub(crate) struct Tree {
 }
 
 impl Object {
-    /// Heap bytes of an object without leaves: itself, and its share of the pool's map.
-    pub(crate) const BYTES: usize = shared_bytes::<Self>() + Objects::SHARE_BYTES;
+    /// Heap bytes of an object without leaves.
+    pub(crate) const BYTES: usize = shared_bytes::<Self>();
 
     /// An object of the pool of id `pool`.
     pub(crate) fn new(id: ObjectId, pool: u32) -> Self {
