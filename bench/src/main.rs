@@ -64,7 +64,7 @@ pub(crate) struct RunArguments {
     /// Rounds; the first warms up and is not counted
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(2..))]
     rounds: u32,
-    /// Only contenders whose name contains this
+    /// Only contenders and single operations whose name contains this
     #[arg(long)]
     only: Option<String>,
     /// Leave out the measurements of single operations: quota cut, object flush, threads, fill

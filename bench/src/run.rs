@@ -17,9 +17,8 @@ const PEER: &str = "zram lz4";
 pub(crate) fn run(arguments: &RunArguments) -> Result<()> {
     let sets = pages::load(&arguments.pages, arguments.most)?;
     let (mut contenders, missing) = contender::all();
-    if let Some(only) = &arguments.only {
-        contenders.retain(|contender| contender.name().contains(only.as_str()));
-    }
+    let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    contenders.retain(|contender| wanted(&contender.name()));
     let mut results = Results { machine: Machine::here(), sets: Default::default(), pages: Default::default() };
     for set in &sets {
         results.pages.insert(set.name.clone(), set.pages().len());
@@ -44,9 +43,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<()> {
     progress.finish_and_clear();
     let order: Vec<_> = contenders.iter().map(|contender| contender.name()).collect();
 
-    if !arguments.no_scenes && arguments.only.is_none() {
+    if !arguments.no_scenes {
         for round in 0..arguments.rounds {
-            for scene in scenes::ALL {
+            for scene in scenes::ALL.iter().filter(|scene| wanted(scene.name)) {
                 let sample = (scene.measure)().with_context(|| scene.name)?;
                 if round > 0 {
                     results.add(scenes::SET, scene.name, scene.figure, sample);

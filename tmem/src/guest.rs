@@ -1,6 +1,6 @@
 //! Guest memory, as far as the store sees it.
 
-use crate::key::{PAGE_SIZE, Page};
+use crate::key::Page;
 
 /// The frame is not guest RAM, or reading or writing it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,27 +25,8 @@ pub trait GuestPages {
     fn write_page(&self, frame: u64, from: &Page) -> Result<(), BadFrame>;
 
     /// The page at `frame` will be written in a microsecond or two, if it is guest memory: a place to
-    /// [`prefetch`]. Does nothing unless an implementation makes it.
+    /// [`prefetch`](crate::prefetch()). Does nothing unless an implementation makes it.
     fn expect_write(&self, frame: u64) {
         let _ = frame;
-    }
-}
-
-/// Asks the CPU for the cache lines of the page that begins at `page`, and does not wait for them.
-///
-/// A page that a guest has not used for a while is in nobody's cache. Without this the copy to it waits for memory; with
-/// it that happens while the page is decompressed. Any address is fine: a prefetch reads nothing that a program sees.
-#[inline]
-pub fn prefetch(page: *const u8) {
-    const LINE_BYTES: usize = 64;
-    for offset in (0..PAGE_SIZE).step_by(LINE_BYTES) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            // SAFETY: a prefetch neither faults nor changes anything; `wrapping_add` makes any address.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(page.wrapping_add(offset).cast()) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (page, offset);
     }
 }

@@ -1,5 +1,6 @@
 //! Counters and gauges of one client: one reason, one code, one counter.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Number of counter sets: one for each of the first threads, so that vCPUs do not fight for a cache line, and the last one
@@ -235,13 +236,26 @@ impl Counters {
     }
 }
 
+thread_local! {
+    static CLAIM: Claim = Claim::new();
+    /// The set of the thread's claim, `UNCLAIMED` before that. It has no destructor, so to look at it takes one load.
+    static SHARD: Cell<usize> = const { Cell::new(UNCLAIMED) };
+}
+
+const UNCLAIMED: usize = SHARDS;
+
 /// The counter set of the calling thread: its own while there is one left, else the shared one.
+#[inline]
 fn thread_shard() -> usize {
-    thread_local! {
-        static CLAIM: Claim = Claim::new();
-    }
-    // A thread that ends has given its set back.
-    CLAIM.try_with(|claim| claim.0).unwrap_or(SHARED)
+    let shard = SHARD.get();
+    if shard == UNCLAIMED { claim_shard() } else { shard }
+}
+
+#[cold]
+fn claim_shard() -> usize {
+    let shard = CLAIM.with(|claim| claim.0);
+    SHARD.set(shard);
+    shard
 }
 
 /// Which sets have a thread, a bit each; the shared one has none.
@@ -269,6 +283,8 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        // Whatever the thread still counts while it ends.
+        SHARD.set(SHARED);
         if self.0 != SHARED {
             CLAIMED.fetch_and(!(1 << self.0), Ordering::Release);
         }

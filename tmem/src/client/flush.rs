@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hypercall_abi::Status;
 
 use crate::detached::Detached;
-use crate::index::{LEAF_PAGES, Leaf, Object, ObjectInUse, Pool};
+use crate::index::{LEAF_PAGES, Leaf, Object, ObjectInUse, Pool, PoolInUse};
 use crate::key::{Key, ObjectId};
 use crate::statistics::Counter;
 
@@ -33,8 +33,9 @@ impl Client {
         let pages = match u32::try_from(end.wrapping_sub(1)) {
             _ if count == 0 => 0,
             Ok(u32::MAX) if first == 0 => self.cut_off(&pool, object),
-            last => pool
-                .object(object)
+            last => self
+                .pools
+                .object(&pool, object)
                 .map_or(0, |object| self.flush_indexes(&pool, &object, first, last.unwrap_or(u32::MAX))),
         };
         self.counters.count(Counter::RangeFlushes);
@@ -59,20 +60,20 @@ impl Client {
     }
 
     /// Takes the page under `key` out, after a put of it failed. Returns whether there was one.
-    pub(super) fn drop_page(&self, pool: &Pool, key: Key) -> bool {
-        let flush = |object: ObjectInUse| self.flush_indexes(pool, &object, key.index, key.index);
-        pool.object(key.object).map_or(0, flush) > 0
+    pub(super) fn drop_page(&self, pool: &PoolInUse, key: Key) -> bool {
+        let flush = |object: ObjectInUse<'_>| self.flush_indexes(pool, &object, key.index, key.index);
+        self.pools.object(pool, key.object).map_or(0, flush) > 0
     }
 
     /// Cuts an object's tree off; its pages wait to be freed. Returns their number.
     pub(super) fn cut_off(&self, pool: &Pool, id: ObjectId) -> u64 {
         let Some(object) = pool.remove(id) else { return 0 };
         let pages = {
-            let mut tree = object.tree().write();
-            tree.attached = false;
+            let _tree = object.tree().write();
+            object.cut_off();
             object.pages()
         };
-        pool.forget(&object);
+        self.pools.forget(&object);
         pool.subtract_pages(pages);
         self.count_detached(pool.kind(), pages);
         self.detached.push(Detached::Object(object));
@@ -106,7 +107,7 @@ impl Client {
         let mut pages = 0;
         let emptied = {
             let tree = object.tree().read();
-            let Some(leaf) = tree.leaves.get(number).filter(|_| tree.attached) else { return 0 };
+            let Some(leaf) = tree.get(number).filter(|_| !object.is_cut_off()) else { return 0 };
             let mut state = leaf.lock();
             let mut next = state.next(first);
             while let Some((place, _)) = next.filter(|(place, _)| *place <= last) {
@@ -128,12 +129,12 @@ impl Client {
             return 0;
         }
         let mut tree = object.tree().write();
-        if !tree.attached {
+        if object.is_cut_off() {
             return 0;
         }
-        let before = tree.leaves.heap_bytes();
-        let leaves = tree.leaves.remove_range(first..=last);
-        self.quota.refund_metadata(before - tree.leaves.heap_bytes());
+        let before = tree.heap_bytes();
+        let leaves = tree.remove_range(first..=last);
+        self.quota.refund_metadata(before - tree.heap_bytes());
         let mut pages = 0;
         for leaf in &leaves {
             let mut state = leaf.lock();
@@ -143,7 +144,7 @@ impl Client {
         object.subtract_pages(pages);
         pool.subtract_pages(pages);
         self.count_detached(pool.kind(), pages);
-        let emptied = tree.leaves.is_empty();
+        let emptied = tree.is_empty();
         drop(tree);
         if !leaves.is_empty() {
             self.detached.push(Detached::Leaves(Box::new(leaves.into_iter())));

@@ -6,16 +6,17 @@ use hypercall_abi::Status;
 
 use crate::codec::{Scratch, with_scratch};
 use crate::guest::GuestPages;
-use crate::index::{Contents, Leaf, ObjectInUse, Pool, Unpinned};
+use crate::index::{Contents, Leaf, ObjectInUse, Pool, PoolInUse, Unpinned};
 use crate::key::{Key, PoolKind};
+use crate::prefetch::prefetch_to_read;
 use crate::statistics::Counter;
 
 use super::Client;
 use super::staged::LOADED_WHILE_STAGED;
 
 /// A page that was found. If it has a slot, that is pinned.
-struct Found {
-    object: ObjectInUse,
+struct Found<'a> {
+    object: ObjectInUse<'a>,
     leaf: Arc<Leaf>,
     number: u32,
     place: u16,
@@ -53,7 +54,7 @@ impl Client {
         status
     }
 
-    fn get_from(&self, pool: &Pool, key: Key, frame: u64, exclusive: bool, memory: &impl GuestPages) -> Status {
+    fn get_from(&self, pool: &PoolInUse, key: Key, frame: u64, exclusive: bool, memory: &impl GuestPages) -> Status {
         // While the page is looked up.
         memory.expect_write(frame);
         // An exclusive get whose page was replaced or taken while it copied starts again; each round means that
@@ -82,17 +83,16 @@ impl Client {
     }
 
     /// Looks a page up and pins it.
-    fn find(&self, pool: &Pool, key: Key) -> Option<Found> {
+    fn find<'a>(&self, pool: &'a PoolInUse, key: Key) -> Option<Found<'a>> {
         let (number, place) = Leaf::of(key.index);
         loop {
-            let object = pool.object(key.object)?;
+            let object = self.pools.object(pool, key.object)?;
             let tree = object.tree().read();
-            if !tree.attached {
-                // It left the map before it was cut off, so the next look finds another one or none.
-                pool.forget(&object);
+            if object.is_cut_off() {
+                // It left the map before that, so the next look finds another one or none.
                 continue;
             }
-            let leaf = tree.leaves.get(number)?;
+            let leaf = tree.get(number)?;
             let mut state = leaf.lock();
             let entry = state.get(place);
             let contents = entry.contents()?;
@@ -116,10 +116,22 @@ impl Client {
             if age != entry.age() {
                 state.set_age(place, age);
             }
+            self.expect_read(source);
             drop(state);
             let leaf = Arc::clone(leaf);
             drop(tree);
             return Some(Found { object, leaf, number, place, contents, source });
+        }
+    }
+
+    /// Asks for the bytes of a pinned page while its locks are let go.
+    fn expect_read(&self, source: Contents) {
+        match source {
+            Contents::Shared(_) | Contents::Fill(_) => {}
+            // SAFETY: the page is pinned.
+            Contents::Staged(page) => prefetch_to_read(unsafe { self.staging.page(page) }),
+            // SAFETY: the slot is pinned.
+            Contents::Stored(_, slot) => prefetch_to_read(unsafe { self.arena.bytes(slot) }),
         }
     }
 
@@ -146,7 +158,7 @@ impl Client {
     }
 
     /// Unpins a page.
-    fn let_go(&self, pool: &Pool, found: &Found) {
+    fn let_go(&self, pool: &Pool, found: &Found<'_>) {
         match found.contents {
             Contents::Fill(_) => {}
             Contents::Shared(id) => self.leave_share(pool.kind(), id),
@@ -159,7 +171,7 @@ impl Client {
 
     /// Unpins a page and takes it out of the store. Returns whether it did: only the very page that was found goes, and
     /// not once it was flushed.
-    fn take(&self, pool: &Pool, found: &Found) -> bool {
+    fn take(&self, pool: &Pool, found: &Found<'_>) -> bool {
         let Found { object, leaf, number, place, contents, .. } = found;
         let tree = object.tree().read();
         let mut state = leaf.lock();
@@ -171,7 +183,7 @@ impl Client {
             }
             Contents::Fill(_) | Contents::Shared(_) => Unpinned::Replaced(None),
         };
-        let taken = unpinned == Unpinned::Present && tree.attached && state.attached;
+        let taken = unpinned == Unpinned::Present && !object.is_cut_off() && state.attached;
         if taken {
             self.remove_page(pool, object, &mut state, *place);
         }

@@ -1,7 +1,7 @@
 //! What must hold whenever no call is under way; for the tests.
 
 use crate::hand::Hand;
-use crate::index::{Contents, LeafState, Object, Pool};
+use crate::index::{Contents, LeafState, Object, Pool, Pools};
 use crate::key::{PAGE_SIZE, PoolKind};
 
 use super::Client;
@@ -79,7 +79,7 @@ impl Client {
 
     fn check_pool(&self, pool: &Pool, sums: &mut Sums) {
         let before = sums.pages[pool.kind() as usize];
-        sums.metadata_bytes += Pool::BYTES;
+        sums.metadata_bytes += Pools::POOL_BYTES;
         for object in pool.objects() {
             self.check_object(pool.kind(), &object, sums);
         }
@@ -88,15 +88,15 @@ impl Client {
 
     fn check_object(&self, kind: PoolKind, object: &Object, sums: &mut Sums) {
         let tree = object.tree().read();
-        assert!(tree.attached && !tree.leaves.is_empty(), "an object in the map has a page");
+        assert!(!object.is_cut_off() && !tree.is_empty(), "an object in the map has a page");
         let mut pages = 0;
-        for leaf in tree.leaves.to_vec() {
+        for leaf in tree.to_vec() {
             pages += self.check_leaf(kind, &leaf.lock(), sums);
         }
         assert_eq!(object.pages(), pages, "pages of an object");
         sums.pages[kind as usize] += pages;
         sums.objects += 1;
-        sums.metadata_bytes += OBJECT_BYTES + tree.leaves.heap_bytes();
+        sums.metadata_bytes += OBJECT_BYTES + tree.heap_bytes();
     }
 
     fn check_leaf(&self, kind: PoolKind, state: &LeafState, sums: &mut Sums) -> u64 {

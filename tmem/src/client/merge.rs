@@ -126,7 +126,7 @@ impl Client {
         let mut state = leaf.lock();
         let unpinned = state.unpin(candidate.place, candidate.contents);
         let entry = state.get(candidate.place);
-        let is_there = unpinned == Unpinned::Present && tree.attached && state.attached && entry.pins() == 0;
+        let is_there = unpinned == Unpinned::Present && !object.is_cut_off() && state.attached && entry.pins() == 0;
         let mut joined = None;
         if equal && is_there && self.quota.try_charge_metadata(Shares::SHARE_BYTES).is_ok() {
             joined = shares.create(candidate.stored).map(Contents::Shared);

@@ -95,7 +95,7 @@ impl Client {
     /// [`Status::NoResources`] where there are [`POOLS_MAX`] pools, or no ids left.
     pub fn pool_new(&self, kind: PoolKind) -> Result<u32, Status> {
         let id = self.pools.create(kind, HashKey(self.config.hash_seed)).ok_or(Status::NoResources)?;
-        self.quota.charge_metadata(Pool::BYTES);
+        self.quota.charge_metadata(Pools::POOL_BYTES);
         Ok(id)
     }
 

@@ -7,7 +7,7 @@ use hypercall_abi::Status;
 use crate::arena::NoRoom;
 use crate::codec::{Packed, Scratch, in_entry, with_scratch};
 use crate::guest::GuestPages;
-use crate::index::{Contents, Entry, Leaf, Object, Pool};
+use crate::index::{Contents, Entry, Leaf, Object, Pool, PoolInUse};
 use crate::key::{Key, PAGE_SIZE, PoolKind};
 use crate::statistics::Counter;
 
@@ -55,7 +55,7 @@ impl Client {
         status
     }
 
-    fn put_into(&self, pool: &Pool, key: Key, frame: u64, memory: &impl GuestPages) -> Status {
+    fn put_into(&self, pool: &PoolInUse, key: Key, frame: u64, memory: &impl GuestPages) -> Status {
         if self.is_frozen() && !self.holds(pool, key) {
             return Status::Frozen;
         }
@@ -82,7 +82,7 @@ impl Client {
     }
 
     /// Stores a page as it is, in a page of the staging buffer that was taken for it.
-    fn stage(&self, pool: &Pool, key: Key, frame: u64, memory: &impl GuestPages, page: u32) -> Status {
+    fn stage(&self, pool: &PoolInUse, key: Key, frame: u64, memory: &impl GuestPages, page: u32) -> Status {
         let staged = Contents::Staged(page);
         // SAFETY: the page was taken for this put, and is not in the index yet.
         let copy = unsafe { self.staging.page_mut(page) };
@@ -109,7 +109,7 @@ impl Client {
         status
     }
 
-    fn store(&self, pool: &Pool, key: Key, scratch: &mut Scratch) -> Status {
+    fn store(&self, pool: &PoolInUse, key: Key, scratch: &mut Scratch) -> Status {
         let packed = scratch.pack(self.config.codec);
         if matches!(packed, Packed::Stored(_, bytes) if bytes.len() > self.config.max_stored_bytes) {
             return Status::PoorRatio;
@@ -157,13 +157,10 @@ impl Client {
     }
 
     /// Makes a page visible under its key.
-    fn enter(&self, pool: &Pool, key: Key, contents: Contents) -> Result<(), Refused> {
-        let object = pool.object_or(key.object, || self.new_object(key)).ok_or(Refused::OverLimit)?;
+    fn enter(&self, pool: &PoolInUse, key: Key, contents: Contents) -> Result<(), Refused> {
+        let object = self.pools.object_or(pool, key.object, || self.new_object(key)).ok_or(Refused::OverLimit)?;
         let (number, place) = Leaf::of(key.index);
         let entered = self.enter_into(pool, &object, number, place, contents);
-        if entered == Err(Refused::Detached) {
-            pool.forget(&object);
-        }
         if entered.is_err() {
             // An object or a leaf made for this page alone goes again.
             self.prune(pool, &object, number);
@@ -187,10 +184,10 @@ impl Client {
     ) -> Result<(), Refused> {
         let replaced = {
             let tree = object.tree().read();
-            if !tree.attached {
+            if object.is_cut_off() {
                 return Err(Refused::Detached);
             }
-            tree.leaves.get(number).map(|leaf| self.enter_leaf(pool, object, leaf, place, contents))
+            tree.get(number).map(|leaf| self.enter_leaf(pool, object, leaf, place, contents))
         };
         let replaced = match replaced {
             Some(replaced) => replaced?,
@@ -211,18 +208,18 @@ impl Client {
         contents: Contents,
     ) -> Result<Option<Contents>, Refused> {
         let mut tree = object.tree().write();
-        if !tree.attached {
+        if object.is_cut_off() {
             return Err(Refused::Detached);
         }
-        if let Some(leaf) = tree.leaves.get(number) {
+        if let Some(leaf) = tree.get(number) {
             return self.enter_leaf(pool, object, leaf, place, contents);
         }
         let kind = pool.kind();
-        let bytes = LEAF_BYTES + tree.leaves.growth_bytes();
+        let bytes = LEAF_BYTES + tree.growth_bytes();
         self.quota.try_charge_metadata(bytes).map_err(|_| Refused::OverLimit)?;
         let leaf = Arc::new(Leaf::new(Arc::downgrade(object), number, kind));
         self.hand(kind).enter(&leaf);
-        tree.leaves.insert(Arc::clone(&leaf));
+        tree.insert(Arc::clone(&leaf));
         self.enter_leaf(pool, object, &leaf, place, contents)
     }
 
@@ -254,11 +251,11 @@ impl Client {
     }
 
     /// Whether there is a page under `key`.
-    fn holds(&self, pool: &Pool, key: Key) -> bool {
+    fn holds(&self, pool: &PoolInUse, key: Key) -> bool {
         let (number, place) = Leaf::of(key.index);
-        pool.object(key.object).is_some_and(|object| {
+        self.pools.object(pool, key.object).is_some_and(|object| {
             let tree = object.tree().read();
-            tree.attached && tree.leaves.get(number).is_some_and(|leaf| !leaf.lock().get(place).is_absent())
+            !object.is_cut_off() && tree.get(number).is_some_and(|leaf| !leaf.lock().get(place).is_absent())
         })
     }
 }
@@ -276,7 +273,7 @@ mod tests {
         let key = Key { pool: id, object: ObjectId([1; 3]), index: 0 };
         assert_eq!(client.enter(&pool, key, Contents::Fill(1)), Ok(()));
         // A put found the object; before it enters its page, the object is flushed.
-        let object = pool.object(key.object).unwrap();
+        let object = client.pools.object(&pool, key.object).unwrap();
         assert_eq!(client.cut_off(&pool, key.object), 1);
         assert_eq!(client.enter_into(&pool, &object, 0, 0, Contents::Fill(2)), Err(Refused::Detached));
         assert_eq!(client.enter_into(&pool, &object, 9, 0, Contents::Fill(2)), Err(Refused::Detached));

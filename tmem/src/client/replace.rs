@@ -37,7 +37,7 @@ impl Client {
         let tree = held.object.tree().read();
         let mut state = held.leaf.lock();
         let unpinned = state.unpin(held.place, held.contents);
-        let is_there = unpinned == Unpinned::Present && tree.attached && state.attached;
+        let is_there = unpinned == Unpinned::Present && !held.object.is_cut_off() && state.attached;
         let mut replaced = None;
         let mut done = false;
         match copy {

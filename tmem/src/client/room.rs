@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::detached::Detached;
 use crate::eviction::Verdict;
-use crate::index::{Leaf, Object, Pool};
+use crate::index::{Leaf, Object, Pool, Pools};
 use crate::key::{PAGE_SIZE, PoolKind};
 use crate::statistics::Counter;
 
@@ -116,21 +116,21 @@ impl Client {
     pub(super) fn prune(&self, pool: &Pool, object: &Arc<Object>, number: u32) -> bool {
         let (gone, emptied) = {
             let mut tree = object.tree().write();
-            if !tree.attached {
+            if object.is_cut_off() {
                 return true;
             }
-            let bytes = tree.leaves.get(number).and_then(|leaf| {
+            let bytes = tree.get(number).and_then(|leaf| {
                 let mut state = leaf.lock();
                 state.attached = !state.is_empty();
                 (!state.attached).then(|| LEAF_BYTES + state.heap_bytes())
             });
             if let Some(bytes) = bytes {
-                let before = tree.leaves.heap_bytes();
-                if let Some(leaf) = tree.leaves.remove(number) {
-                    self.forget_leaf(pool.kind(), &leaf, bytes + before - tree.leaves.heap_bytes());
+                let before = tree.heap_bytes();
+                if let Some(leaf) = tree.remove(number) {
+                    self.forget_leaf(pool.kind(), &leaf, bytes + before - tree.heap_bytes());
                 }
             }
-            (tree.leaves.get(number).is_none(), tree.leaves.is_empty())
+            (tree.get(number).is_none(), tree.is_empty())
         };
         if emptied {
             self.remove_if_empty(pool, object);
@@ -141,6 +141,7 @@ impl Client {
     /// Removes an object without leaves from its pool.
     pub(super) fn remove_if_empty(&self, pool: &Pool, object: &Arc<Object>) {
         if pool.remove_if_empty(object) {
+            self.pools.forget(object);
             self.forget_object();
         }
     }
@@ -179,8 +180,8 @@ impl Client {
                 Some(Detached::Object(object)) => {
                     let leaves = {
                         let mut tree = object.tree().write();
-                        tree.attached = false;
-                        std::mem::take(&mut tree.leaves)
+                        object.cut_off();
+                        std::mem::take(&mut *tree)
                     };
                     self.quota.refund_metadata(leaves.heap_bytes());
                     self.forget_object();
@@ -202,7 +203,7 @@ impl Client {
     fn take_apart(&self, pool: Pool) {
         self.counters.add(Counter::PagesFlushedByPool, pool.pages());
         self.count_detached(pool.kind(), pool.pages());
-        self.quota.refund_metadata(Pool::BYTES);
+        self.quota.refund_metadata(Pools::POOL_BYTES);
         self.detached.resume(Detached::Objects(Box::new(pool.into_objects())));
     }
 
@@ -256,9 +257,9 @@ impl Client {
     }
 
     fn evict_from(&self, pool: &Pool, object: &Object, leaf: &Leaf, most: usize, spares: bool) -> Passed {
-        let tree = object.tree().read();
+        let _tree = object.tree().read();
         let mut state = leaf.lock();
-        if !tree.attached || !state.attached {
+        if object.is_cut_off() || !state.attached {
             return Passed::Gone;
         }
         let mut evicted = 0;

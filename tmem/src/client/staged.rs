@@ -14,9 +14,9 @@ use super::replace::{Copy, Held};
 pub(super) const LOADED_WHILE_STAGED: u8 = 1;
 
 /// A staged page that is pinned.
-struct Staged {
-    pool: PoolInUse,
-    object: ObjectInUse,
+struct Staged<'a> {
+    pool: &'a PoolInUse,
+    object: ObjectInUse<'a>,
     leaf: Arc<Leaf>,
     place: u16,
 }
@@ -34,7 +34,8 @@ impl Client {
         let mut compressed = 0;
         while go_on() {
             let Some((page, key)) = self.staging.next(mark) else { break };
-            let Some(staged) = self.find_staged(page, key) else {
+            let pool = self.pool(key.pool);
+            let Some(staged) = pool.as_ref().and_then(|pool| self.find_staged(pool, page, key)) else {
                 // Its put is not done, or its end: it is looked at again unless it is given back by then.
                 self.staging.requeue(page);
                 continue;
@@ -72,13 +73,12 @@ impl Client {
 
     /// Looks up what was staged in `page` under `key`, and pins it. `None` where something else is there, or where it was
     /// loaded since it was last looked at.
-    fn find_staged(&self, page: u32, key: Key) -> Option<Staged> {
-        let pool = self.pool(key.pool)?;
-        let object = pool.object(key.object)?;
+    fn find_staged<'a>(&self, pool: &'a PoolInUse, page: u32, key: Key) -> Option<Staged<'a>> {
+        let object = self.pools.object(pool, key.object)?;
         let (number, place) = Leaf::of(key.index);
         let leaf = {
             let tree = object.tree().read();
-            let leaf = tree.leaves.get(number).filter(|_| tree.attached)?;
+            let leaf = tree.get(number).filter(|_| !object.is_cut_off())?;
             let mut state = leaf.lock();
             let entry = state.get(place);
             if entry.contents() != Some(Contents::Staged(page)) {

@@ -24,6 +24,6 @@ pub(crate) use entry::{Contents, Entry, Tier};
 pub(crate) use leaf::{LEAF_PAGES, Leaf, LeafState, Unpinned};
 pub(crate) use object::Object;
 pub(crate) use objects::{HashKey, Objects};
-pub(crate) use pool::{ObjectInUse, Pool};
+pub(crate) use pool::Pool;
 pub use pools::POOLS_MAX;
-pub(crate) use pools::{PoolInUse, Pools};
+pub(crate) use pools::{ObjectInUse, PoolInUse, Pools};

@@ -1,6 +1,6 @@
 //! One object: a tree of leaves that can be cut off as a whole.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::key::ObjectId;
 use crate::lock::SharedLock;
@@ -12,21 +12,15 @@ use super::leaves::Leaves;
 #[derive(Debug)]
 pub(crate) struct Object {
     id: ObjectId,
+    /// Id of its pool.
+    pool: u32,
+    /// Whether it was cut off. Changed under the tree's exclusive lock; without a lock only `true` says anything.
+    cut_off: AtomicBool,
     /// Pages present. Changed under the tree's shared lock, so that the exclusive one reads it exactly.
     pages: AtomicU64,
-    tree: SharedLock<Tree>,
-}
-
-/// The leaves of an object.
-///
-/// Pages are published and removed under the shared lock; leaves come and go, and the tree is cut off, under the
-/// exclusive one. A tree that is not attached any more never gets another page.
-#[derive(Debug)]
-pub(crate) struct Tree {
-    pub(crate) attached: bool,
-    /// Id of the object's pool.
-    pub(crate) pool: u32,
-    pub(crate) leaves: Leaves,
+    /// Pages are published and removed under the shared lock; leaves come and go, and the tree is cut off, under the
+    /// exclusive one. A tree that was cut off never gets another page.
+    tree: SharedLock<Leaves>,
 }
 
 impl Object {
@@ -35,8 +29,8 @@ impl Object {
 
     /// An object of the pool of id `pool`.
     pub(crate) fn new(id: ObjectId, pool: u32) -> Self {
-        let tree = SharedLock::new(Tree { attached: true, pool, leaves: Leaves::None });
-        Self { id, pages: AtomicU64::new(0), tree }
+        let (cut_off, pages) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { id, pool, cut_off, pages, tree: SharedLock::new(Leaves::None) }
     }
 
     pub(crate) fn id(&self) -> &ObjectId {
@@ -45,11 +39,21 @@ impl Object {
 
     /// Id of the object's pool.
     pub(crate) fn pool(&self) -> u32 {
-        self.tree.read().pool
+        self.pool
     }
 
-    pub(crate) fn tree(&self) -> &SharedLock<Tree> {
+    pub(crate) fn tree(&self) -> &SharedLock<Leaves> {
         &self.tree
+    }
+
+    /// Whether the tree was cut off: for good, if so.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Acquire)
+    }
+
+    /// Cuts the tree off. The caller holds it exclusively.
+    pub(crate) fn cut_off(&self) {
+        self.cut_off.store(true, Ordering::Release);
     }
 
     pub(crate) fn pages(&self) -> u64 {

@@ -1,15 +1,11 @@
 //! One pool: a map of objects.
 
-use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use arc_swap::{ArcSwapOption, Guard};
 
 use crate::key::{ObjectId, PoolKind};
 
 use super::heap::{block_bytes, shared_bytes};
-use super::leaf::LEAF_PAGES;
 use super::object::Object;
 use super::objects::{HashKey, Objects};
 
@@ -21,31 +17,12 @@ pub(crate) struct Pool {
     closed: AtomicBool,
     pages: Apart,
     objects: Objects,
-    /// One large object of the map, to be found without it: a swap area, of which a pool has one as a rule.
-    large: ArcSwapOption<Object>,
 }
 
 /// Pages that a get can find; on a cache line of its own, because every put writes it, and what is beside it is read.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Apart(AtomicU64);
-
-/// An object in use. It is not freed as long as this lives.
-pub(crate) enum ObjectInUse {
-    Large(Guard<Option<Arc<Object>>>),
-    Mapped(Arc<Object>),
-}
-
-impl Deref for ObjectInUse {
-    type Target = Arc<Object>;
-
-    fn deref(&self) -> &Arc<Object> {
-        match self {
-            Self::Large(object) => object.as_ref().expect("made of a place that has an object"),
-            Self::Mapped(object) => object,
-        }
-    }
-}
 
 impl Pool {
     /// Heap bytes of an empty pool: itself and its map.
@@ -54,7 +31,7 @@ impl Pool {
     pub(crate) fn new(id: u32, kind: PoolKind, hash_key: HashKey) -> Self {
         let objects = Objects::new(hash_key);
         let (closed, pages) = (AtomicBool::new(false), Apart::default());
-        Self { id, kind, closed, pages, objects, large: ArcSwapOption::empty() }
+        Self { id, kind, closed, pages, objects }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -86,32 +63,14 @@ impl Pool {
         self.pages.0.fetch_sub(pages, Ordering::Release);
     }
 
-    /// The object of this id. A tree that is found cut off is found once more, or not at all.
-    pub(crate) fn object(&self, id: ObjectId) -> Option<ObjectInUse> {
-        let large = self.large.load();
-        if large.as_ref().is_some_and(|object| *object.id() == id) {
-            return Some(ObjectInUse::Large(large));
-        }
-        let object = self.objects.get(id)?;
-        if large.is_none() && object.pages() > u64::from(LEAF_PAGES) {
-            self.large.store(Some(Arc::clone(&object)));
-            // Whoever cuts the tree off forgets the object after that; so either sees what the other did.
-            if !object.tree().read().attached {
-                self.forget(&object);
-            }
-        }
-        Some(ObjectInUse::Mapped(object))
-    }
-
-    /// Lets an object whose tree was cut off be found in the map alone.
-    pub(crate) fn forget(&self, object: &Arc<Object>) {
-        self.large.rcu(|large| large.clone().filter(|large| !Arc::ptr_eq(large, object)));
+    /// The object of this id.
+    pub(crate) fn object(&self, id: ObjectId) -> Option<Arc<Object>> {
+        self.objects.get(id)
     }
 
     /// The object of this id, made by `create` where there is none. `None` where `create` refuses.
-    pub(crate) fn object_or(&self, id: ObjectId, create: impl FnOnce() -> Option<Object>) -> Option<ObjectInUse> {
-        // Nearly always there is one: all pages of a swap area are one object's. To create locks out other vCPUs.
-        self.object(id).or_else(|| self.objects.get_or(id, create).map(ObjectInUse::Mapped))
+    pub(crate) fn object_or(&self, id: ObjectId, create: impl FnOnce() -> Option<Object>) -> Option<Arc<Object>> {
+        self.objects.get_or(id, create)
     }
 
     /// Takes the object out of the map; its tree is still attached.
@@ -122,16 +81,14 @@ impl Pool {
     /// Takes `object` out of the map and cuts its tree off, if it has no leaf. Returns whether it did.
     pub(crate) fn remove_if_empty(&self, object: &Arc<Object>) -> bool {
         let cut_off = |present: &Arc<Object>| {
-            let mut tree = present.tree().write();
-            let empty = Arc::ptr_eq(present, object) && tree.leaves.is_empty();
-            tree.attached &= !empty;
+            let tree = present.tree().write();
+            let empty = Arc::ptr_eq(present, object) && tree.is_empty();
+            if empty {
+                present.cut_off();
+            }
             empty
         };
-        let removed = self.objects.remove_if(object.id(), cut_off).is_some();
-        if removed {
-            self.forget(object);
-        }
-        removed
+        self.objects.remove_if(object.id(), cut_off).is_some()
     }
 
     /// Every object, for the invariants.

@@ -1,4 +1,4 @@
-//! The pools of the guest's present life, by id.
+//! The pools of the guest's present life, by id, each with its largest object at hand.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -6,9 +6,12 @@ use std::sync::Arc;
 use arc_swap::{ArcSwapOption, Guard};
 use hypercall_abi::POOL_ID_MAX;
 
-use crate::key::PoolKind;
+use crate::key::{ObjectId, PoolKind};
 use crate::lock::Lock;
 
+use super::heap::shared_bytes;
+use super::leaf::LEAF_PAGES;
+use super::object::Object;
 use super::objects::HashKey;
 use super::pool::Pool;
 
@@ -20,8 +23,16 @@ pub const POOLS_MAX: usize = 256;
 /// Looking one up counts nothing that other vCPUs count too.
 #[derive(Debug)]
 pub(crate) struct Pools {
-    places: Box<[ArcSwapOption<Pool>]>,
+    places: Box<[ArcSwapOption<Placed>]>,
     ids: Lock<Ids>,
+}
+
+/// What is in a place of the table.
+#[derive(Debug)]
+struct Placed {
+    pool: Arc<Pool>,
+    /// One large object of the pool, to be found without its map: a swap area, of which a pool has one as a rule.
+    large: Option<Arc<Object>>,
 }
 
 #[derive(Debug, Default)]
@@ -33,25 +44,108 @@ struct Ids {
 }
 
 /// A pool in use. It is not freed as long as this lives.
-pub(crate) struct PoolInUse(Guard<Option<Arc<Pool>>>);
+pub(crate) struct PoolInUse(Guard<Option<Arc<Placed>>>);
+
+impl PoolInUse {
+    fn placed(&self) -> &Placed {
+        self.0.as_deref().expect("made of a place that has a pool")
+    }
+}
 
 impl Deref for PoolInUse {
     type Target = Pool;
 
     fn deref(&self) -> &Pool {
-        self.0.as_deref().expect("made of a place that has a pool")
+        &self.placed().pool
+    }
+}
+
+/// An object in use. It is not freed as long as this lives.
+pub(crate) enum ObjectInUse<'a> {
+    Large(&'a Arc<Object>),
+    Mapped(Arc<Object>),
+}
+
+impl Deref for ObjectInUse<'_> {
+    type Target = Arc<Object>;
+
+    fn deref(&self) -> &Arc<Object> {
+        match self {
+            Self::Large(object) => object,
+            Self::Mapped(object) => object,
+        }
     }
 }
 
 impl Pools {
+    /// Heap bytes of an empty pool.
+    pub(crate) const POOL_BYTES: usize = Pool::BYTES + shared_bytes::<Placed>();
+
     pub(crate) fn new() -> Self {
         Self { places: (0..POOLS_MAX).map(|_| ArcSwapOption::empty()).collect(), ids: Lock::default() }
     }
 
     /// The pool of this id.
     pub(crate) fn get(&self, id: u32) -> Option<PoolInUse> {
-        let pool = self.place(id).load();
-        pool.as_ref().is_some_and(|pool| pool.id() == id).then(|| PoolInUse(pool))
+        let placed = self.place(id).load();
+        placed.as_ref().is_some_and(|placed| placed.pool.id() == id).then(|| PoolInUse(placed))
+    }
+
+    /// The object of this id. One that is found cut off is found once more, or not at all.
+    pub(crate) fn object<'a>(&self, pool: &'a PoolInUse, id: ObjectId) -> Option<ObjectInUse<'a>> {
+        let large = pool.placed().large.as_ref();
+        if let Some(large) = large.filter(|object| *object.id() == id && !object.is_cut_off()) {
+            return Some(ObjectInUse::Large(large));
+        }
+        let object = pool.object(id)?;
+        if large.is_none() && object.pages() > u64::from(LEAF_PAGES) {
+            self.remember(&object);
+        }
+        Some(ObjectInUse::Mapped(object))
+    }
+
+    /// The object of this id, made by `create` where there is none. `None` where `create` refuses.
+    pub(crate) fn object_or<'a>(
+        &self,
+        pool: &'a PoolInUse,
+        id: ObjectId,
+        create: impl FnOnce() -> Option<Object>,
+    ) -> Option<ObjectInUse<'a>> {
+        // Nearly always there is one: all pages of a swap area are one object's. To create locks out other vCPUs.
+        self.object(pool, id).or_else(|| pool.object_or(id, create).map(ObjectInUse::Mapped))
+    }
+
+    /// Lets an object be found without its pool's map, if no other of the pool is.
+    fn remember(&self, object: &Arc<Object>) {
+        // Whoever cuts it off does so under the exclusive lock and forgets it then, and so sees what is done here.
+        let _tree = object.tree().read();
+        let _ids = self.ids.lock();
+        let pool = self.get(object.pool()).filter(|pool| pool.placed().large.is_none());
+        if let Some(pool) = pool.filter(|_| !object.is_cut_off()) {
+            self.set_large(&pool, Some(Arc::clone(object)));
+        }
+    }
+
+    /// Lets go of an object that was cut off.
+    pub(crate) fn forget(&self, object: &Arc<Object>) {
+        let find = || {
+            let pool = self.get(object.pool())?;
+            pool.placed().large.as_ref().is_some_and(|large| Arc::ptr_eq(large, object)).then_some(pool)
+        };
+        // Few objects are at hand.
+        if find().is_none() {
+            return;
+        }
+        let _ids = self.ids.lock();
+        if let Some(pool) = find() {
+            self.set_large(&pool, None);
+        }
+    }
+
+    /// Changes which object of a pool is at hand. The caller holds the ids.
+    fn set_large(&self, pool: &PoolInUse, large: Option<Arc<Object>>) {
+        let pool = Arc::clone(&pool.placed().pool);
+        self.place(pool.id()).store(Some(Arc::new(Placed { pool, large })));
     }
 
     /// Creates a pool and returns its id. `None` where there are as many as there may be, or no ids left.
@@ -65,7 +159,8 @@ impl Pools {
         let id = next.take(POOLS_MAX).find(|id| self.place(*id).load().is_none())?;
         ids.last = id;
         ids.count += 1;
-        self.place(id).store(Some(Arc::new(Pool::new(id, kind, hash_key))));
+        let pool = Arc::new(Pool::new(id, kind, hash_key));
+        self.place(id).store(Some(Arc::new(Placed { pool, large: None })));
         Some(id)
     }
 
@@ -74,14 +169,14 @@ impl Pools {
         let mut ids = self.ids.lock();
         self.get(id)?;
         ids.count -= 1;
-        self.place(id).swap(None)
+        self.place(id).swap(None).map(|placed| Arc::clone(&placed.pool))
     }
 
     /// Takes all pools out.
     pub(crate) fn take_all(&self) -> Vec<Arc<Pool>> {
         let mut ids = self.ids.lock();
         ids.count = 0;
-        self.places.iter().filter_map(|place| place.swap(None)).collect()
+        self.places.iter().filter_map(|place| place.swap(None)).map(|placed| Arc::clone(&placed.pool)).collect()
     }
 
     /// Number of pools.
@@ -91,10 +186,10 @@ impl Pools {
 
     /// Every pool, for the invariants.
     pub(crate) fn to_vec(&self) -> Vec<Arc<Pool>> {
-        self.places.iter().filter_map(ArcSwapOption::load_full).collect()
+        self.places.iter().filter_map(|place| place.load().as_ref().map(|placed| Arc::clone(&placed.pool))).collect()
     }
 
-    fn place(&self, id: u32) -> &ArcSwapOption<Pool> {
+    fn place(&self, id: u32) -> &ArcSwapOption<Placed> {
         &self.places[id as usize % POOLS_MAX]
     }
 }
