@@ -8,7 +8,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 /// RAM of the guest: private anonymous memory, one region below the device hole and one above 4 GiB.
 ///
 /// There is no dirty bitmap yet; nothing reads one before snapshots exist. Putting a bitmap type here marks every write
-/// that goes through `vm-memory`; what `preadv` writes (`devices/virtio/block/slices.rs`) will have to be marked there.
+/// that goes through `vm-memory`; what `preadv` writes (`devices/virtio/slices.rs`) will have to be marked there.
 pub type GuestRam = GuestMemoryMmap<()>;
 
 /// Why RAM cannot be had.

@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Place, Problem};
-use super::{Codec, CpuModel, Dedup, Eviction};
+use super::{Codec, CpuModel, Dedup, Eviction, MacAddress};
 
 /// Longest configuration file in bytes.
 const TEXT_MAX_BYTES: u64 = 1 << 20;
@@ -31,6 +31,8 @@ pub(super) struct Document {
     #[serde(default)]
     pub disk: Vec<DiskTable>,
     #[serde(default)]
+    pub net: Vec<NetTable>,
+    #[serde(default)]
     pub tmem: TmemTable,
 }
 
@@ -44,6 +46,14 @@ pub(super) struct DiskTable {
     #[serde(default)]
     pub direct: bool,
     pub id: Option<Spanned<String>>,
+}
+
+/// One `[[net]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NetTable {
+    pub tap: Spanned<String>,
+    pub mac: Option<Spanned<MacAddress>>,
 }
 
 /// `[tmem]`.

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use policy::ByteSize;
 use protocol::NameError;
 
+use super::{MacAddress, TapProblem};
+
 /// A configuration that cannot be run: the place, the problem and, where there is one, the host's error as source.
 #[derive(Debug)]
 pub struct ConfigError(Box<(Place, Problem)>);
@@ -105,6 +107,15 @@ pub enum Problem {
     /// there are too many disks
     #[error("this is disk number {0}; a VM has at most {max}", max = super::DISKS_MAX)]
     TooManyDisks(usize),
+    /// there are too many network cards
+    #[error("this is network card number {0}; a VM has at most {max}", max = super::NETS_MAX)]
+    TooManyNets(usize),
+    /// two network cards have one address
+    #[error("{0} is the address of an earlier network card of this VM; each card has its own")]
+    MacTwice(MacAddress),
+    /// a tap cannot be used
+    #[error(transparent)]
+    Tap(TapProblem),
     /// a file is not there
     #[error("{0} does not exist")]
     NotFound(PathBuf),

@@ -16,6 +16,10 @@
 //! direct = false                # O_DIRECT: bypass the host's page cache
 //! id = "root"                   # what the guest sees as the serial number, optional
 //!
+//! [[net]]                       # a network card on a tap device of the host
+//! tap = "tap0"
+//! mac = "02:00:00:00:00:01"     # default: made of the VM's name
+//!
 //! [tmem]
 //! enabled = true
 //! limit = "200%"                # a size, or a percentage of `memory`
@@ -34,6 +38,8 @@ mod disk;
 mod document;
 mod error;
 mod image;
+mod mac;
+mod net;
 mod setting;
 #[cfg(test)]
 mod tests;
@@ -52,9 +58,11 @@ use serde::de::value::Error as ValueError;
 pub use disk::{DISK_ID_MAX_BYTES, DISKS_MAX, Disk};
 pub use error::{ConfigError, Place, Problem};
 pub use image::{Initrd, Kernel, KernelFormat};
+pub use mac::{MacAddress, MacError};
+pub use net::{NETS_MAX, Net, TapProblem};
 pub use policy::{ByteSize, SizeError, SizeOrPercent};
 
-/// A VM that can be started: every value checked, every file open, every disk locked.
+/// A VM that can be started: every value checked, every file open, every disk locked, every tap attached.
 #[derive(Debug)]
 pub struct VmConfig {
     /// The VM's name, and that of its control socket.
@@ -75,6 +83,8 @@ pub struct VmConfig {
     pub console: Console,
     /// The disks in the order in which the guest finds them.
     pub disks: Vec<Disk>,
+    /// The network cards in the order in which the guest finds them.
+    pub nets: Vec<Net>,
     /// The VM's share of the store; `None` where `[tmem]` is switched off.
     pub tmem: Option<TmemConfig>,
     /// The file that the store's operations are recorded in, if they are; created when the VM starts.

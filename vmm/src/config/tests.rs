@@ -63,7 +63,7 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(config.memory_bytes, 64 << 20);
     assert_eq!(config.cpu, CpuModel::Host);
     assert_eq!(config.console, Console::Stdio);
-    assert!(config.disks.is_empty());
+    assert!(config.disks.is_empty() && config.nets.is_empty());
     let recompress_after = Some(Duration::from_secs(60));
     let tmem = TmemConfig {
         limit_bytes: 128 << 20,
@@ -194,6 +194,15 @@ fn mistakes_in_the_text_name_line_and_key() {
         ("[[disk]]\npath = \"root.img\"\nro = true", &["vm.toml:5: `disk.ro`: unknown field `ro`", "`read_only`"]),
         ("[[disk]]\nread_only = true", &["vm.toml:3: `disk`: missing field `path`"]),
         ("[network]", &["vm.toml:3: `network`: unknown field `network`"]),
+        ("[[net]]\nmac = \"02:00:00:00:00:01\"", &["vm.toml:3: `net`: missing field `tap`"]),
+        ("[[net]]\ntap = \"a-tap-of-16-char\"", &["vm.toml:4: `net.tap`: 16 is out of range", "1 to 15 characters"]),
+        ("[[net]]\ntap = \"t\"\nmac = \"02:00\"", &["vm.toml:5: `net.mac`: \"02:00\" is no MAC address; write six"]),
+        ("[[net]]\ntap = \"t\"\nmac = \"03:00:00:00:00:01\"", &["vm.toml:5: `net.mac`", "first byte is odd"]),
+        ("[[net]]\ntap = \"t\"\n[[net]]\ntap = \"t\"", &["vm.toml:6: `net.tap`: tap t is the one of an earlier"]),
+        (
+            "[[net]]\ntap = \"t\"\nmac = \"02:00:00:00:00:01\"\n[[net]]\ntap = \"u\"\nmac = \"02:00:00:00:00:01\"",
+            &["vm.toml:8: `net.mac`: 02:00:00:00:00:01 is the address of an earlier network card"],
+        ),
         ("name = \"a b\"", &["vm.toml:3: `name`: ' ' in a VM's name"]),
         ("name = \"\"", &["vm.toml:3: `name`: a VM's name is empty"]),
         ("name = 1", &["vm.toml:3: `name`: invalid type: integer `1`, expected a string"]),
@@ -369,4 +378,17 @@ fn there_are_no_more_disks_than_interrupt_lines() {
     assert_eq!(folder.load(&format!("{GOOD}{}", disk.repeat(DISKS_MAX))).unwrap().disks.len(), DISKS_MAX);
     let message = folder.mistake(&disk.repeat(DISKS_MAX + 1));
     assert!(message.contains("this is disk number 9; a VM has at most 8"), "{message}");
+}
+
+#[test]
+fn there_are_few_network_cards() {
+    let cards: String = (0..=NETS_MAX).map(|number| format!("[[net]]\ntap = \"t{number}\"\n")).collect();
+    let message = Folder::new().mistake(&cards);
+    assert!(message.contains("vm.toml:12: `net.tap`: this is network card number 5; a VM has at most 4"), "{message}");
+}
+
+#[test]
+fn a_tap_that_is_not_there_is_not_made() {
+    let message = Folder::new().mistake("[[net]]\ntap = \"no-such-tap-0\"\n");
+    assert!(message.contains("vm.toml:4: `net.tap`: there is no tap no-such-tap-0; make it: ip tuntap"), "{message}");
 }

@@ -13,7 +13,7 @@ use super::error::{ConfigError, Place, Problem};
 use super::image::{Initrd, Kernel, parent_exists};
 use super::setting::Setting;
 use super::text::printable;
-use super::{Codec, Console, CpuModel, Eviction, Overrides, TmemConfig, VmConfig, disk};
+use super::{Codec, Console, CpuModel, Eviction, Overrides, TmemConfig, VmConfig, disk, net};
 
 const VCPUS_DEFAULT: u8 = 1;
 const VCPUS_MAX: u8 = 4;
@@ -60,8 +60,9 @@ pub(super) fn validate(file: &ConfigFile, document: Document, flags: Overrides) 
     let initrd = Setting::choose_path(file, "initrd", document.initrd, "--initrd", flags.initrd);
     let initrd = initrd.as_ref().map(Initrd::open).transpose()?;
     let disks = disk::open_all(file, document.disk)?;
+    let nets = net::open_all(file, document.net, &name)?;
 
-    Ok(VmConfig { name, kernel, initrd, cmdline, vcpus, memory_bytes, cpu, console, disks, tmem, trace })
+    Ok(VmConfig { name, kernel, initrd, cmdline, vcpus, memory_bytes, cpu, console, disks, nets, tmem, trace })
 }
 
 fn missing(file: &ConfigFile, key: &str, example: &'static str) -> ConfigError {

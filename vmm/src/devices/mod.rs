@@ -5,7 +5,7 @@
 //!                  └──► virtio::MmioTransport           (one MMIO page a device)
 //!                            │ activate, reset
 //!                            ▼
-//!                        virtio::{block, rng}  ── each with a worker thread of its own
+//!                        virtio::{block, net, rng}  ── each with a worker thread of its own
 //! ```
 //!
 //! Two rules hold for everything in this folder:

@@ -11,6 +11,7 @@ use crate::devices::power::{self, PowerDevice};
 use crate::devices::pvpanic::{self, PvPanic};
 use crate::devices::serial::SerialPort;
 use crate::devices::virtio::block::{BlockCounters, BlockDevice, BlockOptions};
+use crate::devices::virtio::net::{NetCounters, NetDevice};
 use crate::devices::virtio::rng::RngDevice;
 use crate::devices::virtio::{MmioTransport, QUEUE_NOTIFY_OFFSET, VirtioDevice};
 use crate::hypercall::Hypercalls;
@@ -32,6 +33,7 @@ pub(super) struct Machine {
     pvpanic: Arc<PvPanic>,
     serial: Arc<SerialPort>,
     disks: Vec<Arc<BlockCounters>>,
+    nets: Vec<Arc<NetCounters>>,
     /// Behind the vCPUs: KVM's VM goes when nothing runs in it any more.
     vm: Vm,
 }
@@ -66,6 +68,14 @@ impl Machine {
             disks.push(device.counters());
             virtio.plug(&vm, &mut ports, Box::new(device))?;
         }
+        let mut nets = Vec::new();
+        for (number, net) in config.nets.iter().enumerate() {
+            let tap = net.file.try_clone().map_err(host("a tap cannot be used"))?;
+            let device = NetDevice::new(&format!("net{number}"), tap, net.mac.bytes())
+                .map_err(|error| host("no network card")(io::Error::other(error)))?;
+            nets.push(device.counters());
+            virtio.plug(&vm, &mut ports, Box::new(device))?;
+        }
         let rng = RngDevice::new().map_err(|error| host("no random number device")(io::Error::other(error)))?;
         virtio.plug(&vm, &mut ports, Box::new(rng))?;
 
@@ -85,7 +95,7 @@ impl Machine {
                 Ok(Vcpu::new(id, fd, Arc::clone(&ports), hypercalls.clone()))
             })
             .collect::<Result<_, VmError>>()?;
-        Ok(Self { vcpus, hypercalls, power, pvpanic, serial, disks, vm })
+        Ok(Self { vcpus, hypercalls, power, pvpanic, serial, disks, nets, vm })
     }
 
     pub(super) fn power(&self) -> &Arc<PowerDevice> {
@@ -98,6 +108,10 @@ impl Machine {
 
     pub(super) fn disk_counters(&self) -> &[Arc<BlockCounters>] {
         &self.disks
+    }
+
+    pub(super) fn net_counters(&self) -> &[Arc<NetCounters>] {
+        &self.nets
     }
 
     /// Starts the vCPUs.

@@ -5,6 +5,7 @@ use crate::config::VmConfig;
 use crate::control::{ControlError, ControlTarget};
 use crate::devices::power::PowerDevice;
 use crate::devices::virtio::block::BlockCounters;
+use crate::devices::virtio::net::NetCounters;
 use crate::hypercall::Hypercalls;
 use protocol::{CounterGroups, GuestReport, TmemReport, VmName, VmReport, VmState};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub(super) struct Status {
     store: Option<RecordedClient>,
     hypercalls: Option<Arc<Hypercalls>>,
     disks: Vec<Arc<BlockCounters>>,
+    nets: Vec<Arc<NetCounters>>,
 }
 
 impl Status {
@@ -42,6 +44,7 @@ impl Status {
             store: store.cloned(),
             hypercalls: machine.hypercalls().cloned(),
             disks: machine.disk_counters().to_vec(),
+            nets: machine.net_counters().to_vec(),
         }
     }
 
@@ -66,6 +69,9 @@ impl Status {
         }
         for (number, disk) in self.disks.iter().enumerate() {
             groups.insert(format!("disk{number}"), disk.counters().map(named).collect());
+        }
+        for (number, net) in self.nets.iter().enumerate() {
+            groups.insert(format!("net{number}"), net.counters().map(named).collect());
         }
         groups
     }

@@ -24,8 +24,11 @@ pub mod block;
 mod chain;
 mod interrupt;
 mod mmio;
+pub mod net;
+mod ring;
 pub mod rng;
 mod served_queue;
+mod slices;
 #[cfg(test)]
 mod test_driver;
 mod worker;

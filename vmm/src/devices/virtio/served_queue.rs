@@ -1,14 +1,14 @@
 //! The loop around a queue, the same for every device: take chains, have them served, give them back.
 
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use event_manager::{EventOps, Events, MutEventSubscriber};
+use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use virtio_bindings::bindings::virtio_ring::VIRTIO_RING_F_EVENT_IDX;
-use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
+use virtio_queue::{DescriptorChain, QueueT};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::super::event_latch::{drain, signal};
+use super::ring::{Ring, Used};
 use super::{ActivateError, Activation, ActiveQueue, GuestRam, Interrupt, Worker};
 use crate::mistakes::Mistakes;
 
@@ -33,7 +33,7 @@ pub struct ServedQueue<S> {
 }
 
 enum State {
-    Serving(Queue),
+    Serving(Ring),
     /// The rings made no sense. Nothing is served until the driver resets the device.
     Broken,
 }
@@ -54,20 +54,18 @@ impl<S: ServeChain + 'static> ServedQueue<S> {
         let event_idx = activation.has_feature(VIRTIO_RING_F_EVENT_IDX);
         let Activation { ram, queues, interrupt, mistakes, .. } = activation;
         let only = queues.into_iter().next().filter(|only| only.queue.ready());
-        let mut active = only.ok_or(ActivateError::QueueMissing(0))?;
-        active.queue.set_event_idx(event_idx);
-        let ActiveQueue { queue, notify } = active;
-        let watched = notify.as_raw_fd();
-        let served = Self { ram, notify, interrupt, mistakes, server, state: State::Serving(queue) };
-        worker.attach(Box::new(served), watched)?;
+        let ActiveQueue { queue, notify } = only.ok_or(ActivateError::QueueMissing(0))?;
+        let watched = Events::new(&notify, EventSet::IN);
+        let state = State::Serving(Ring::new(queue, event_idx));
+        worker.attach(Box::new(Self { ram, notify, interrupt, mistakes, server, state }), &[watched])?;
         Ok(())
     }
 }
 
 impl<S: ServeChain> ServedQueue<S> {
     fn serve(&mut self) {
-        let State::Serving(queue) = &mut self.state else { return };
-        match round(queue, &self.ram, &mut self.server, &self.interrupt) {
+        let State::Serving(ring) = &mut self.state else { return };
+        match round(ring, &self.ram, &mut self.server, &self.interrupt) {
             Ok(Round::Idle) => {}
             Ok(Round::More) => signal(&self.notify),
             Err(error) => {
@@ -81,32 +79,19 @@ impl<S: ServeChain> ServedQueue<S> {
 
 /// Serves some chains. An error is one of the rings, not of a request.
 fn round(
-    queue: &mut Queue,
+    ring: &mut Ring,
     ram: &GuestRam,
     server: &mut impl ServeChain,
     interrupt: &Interrupt,
 ) -> Result<Round, virtio_queue::Error> {
-    queue.disable_notification(ram)?;
+    ring.mute(ram)?;
     for _ in 0..CHAINS_A_ROUND {
-        let Some(chain) = queue.iter(ram)?.next() else {
-            // One more look after the driver was told to notify again, for what came in between.
-            if queue.enable_notification(ram)? {
-                queue.disable_notification(ram)?;
-                continue;
-            }
-            return Ok(Round::Idle);
-        };
+        let Some(chain) = ring.take(ram)? else { return Ok(Round::Idle) };
         let head = chain.head_index();
-        // `add_used` would refuse it as well, but not without an error in the log each time.
-        if head >= queue.size() {
-            return Err(virtio_queue::Error::InvalidDescriptorIndex);
-        }
         let written = server.serve(chain, ram);
-        queue.add_used(ram, head, written)?;
+        ring.give_back(ram, Used { head, written })?;
         // After every chain, not every round: the driver may be waiting for this one, and the next may take long.
-        if queue.needs_notification(ram)? {
-            interrupt.used_buffers();
-        }
+        ring.announce(ram, interrupt)?;
     }
     Ok(Round::More)
 }

@@ -19,9 +19,12 @@ pub const REGION_BYTES: u64 = 1 << 20;
 pub const BUFFERS: u64 = 0x1_0000;
 
 const QUEUE_SIZE: u16 = 64;
+/// Where the rings of queue 0 are; those of the next one are so much further up.
 const DESCRIPTORS: u64 = 0x1000;
 const AVAILABLE: u64 = 0x2000;
 const USED: u64 = 0x3000;
+const QUEUE_STRIDE: u64 = 0x4000;
+const QUEUES_MAX: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A piece of memory for the device to read.
@@ -38,8 +41,16 @@ pub struct TestDriver {
     pub ram: Arc<GuestRam>,
     pub transport: MmioTransport,
     pub irq: EventFd,
-    next_available: u16,
-    next_used: u16,
+    /// The queue that what follows is about.
+    queue: usize,
+    positions: [Position; QUEUES_MAX],
+}
+
+/// How far the driver is in the rings of a queue.
+#[derive(Clone, Copy, Default)]
+struct Position {
+    available: u16,
+    used: u16,
 }
 
 impl TestDriver {
@@ -50,7 +61,7 @@ impl TestDriver {
         let ram = Arc::new(GuestRam::from_ranges(&ranges).unwrap());
         let irq = EventFd::new(EFD_NONBLOCK).unwrap();
         let transport = MmioTransport::new(Box::new(device), Arc::clone(&ram), irq.try_clone().unwrap()).unwrap();
-        Self { ram, transport, irq, next_available: 0, next_used: 0 }
+        Self { ram, transport, irq, queue: 0, positions: [Position::default(); QUEUES_MAX] }
     }
 
     /// A driver that has taken `device` over, with all features it offers.
@@ -59,6 +70,21 @@ impl TestDriver {
         let mut driver = Self::new(device);
         driver.start(features);
         driver
+    }
+
+    /// What follows is about this queue; at first it is the first.
+    pub fn select(&mut self, queue: usize) -> &mut Self {
+        self.queue = queue;
+        self
+    }
+
+    /// The address of a part of the selected queue's rings.
+    fn ring(&self, part: u64) -> u64 {
+        part + QUEUE_STRIDE * u64::try_from(self.queue).unwrap()
+    }
+
+    fn position(&mut self) -> &mut Position {
+        &mut self.positions[self.queue]
     }
 
     pub fn read(&self, register: u32) -> u32 {
@@ -92,11 +118,12 @@ impl TestDriver {
     }
 
     pub fn describe_queue(&self) {
-        self.write(map::VIRTIO_MMIO_QUEUE_SEL, 0);
+        let register = |value: u64| u32::try_from(value).unwrap();
+        self.write(map::VIRTIO_MMIO_QUEUE_SEL, u32::try_from(self.queue).unwrap());
         self.write(map::VIRTIO_MMIO_QUEUE_NUM, u32::from(QUEUE_SIZE));
-        self.write(map::VIRTIO_MMIO_QUEUE_DESC_LOW, u32::try_from(DESCRIPTORS).unwrap());
-        self.write(map::VIRTIO_MMIO_QUEUE_AVAIL_LOW, u32::try_from(AVAILABLE).unwrap());
-        self.write(map::VIRTIO_MMIO_QUEUE_USED_LOW, u32::try_from(USED).unwrap());
+        self.write(map::VIRTIO_MMIO_QUEUE_DESC_LOW, register(self.ring(DESCRIPTORS)));
+        self.write(map::VIRTIO_MMIO_QUEUE_AVAIL_LOW, register(self.ring(AVAILABLE)));
+        self.write(map::VIRTIO_MMIO_QUEUE_USED_LOW, register(self.ring(USED)));
         self.write(map::VIRTIO_MMIO_QUEUE_READY, 1);
     }
 
@@ -104,17 +131,22 @@ impl TestDriver {
     pub fn start(&mut self, features: u64) {
         self.negotiate(features);
         assert_eq!(self.status(), 0xb, "the features were not agreed to");
-        self.describe_queue();
+        for queue in (0..self.transport.queue_events().len()).rev() {
+            self.select(queue).describe_queue();
+        }
         self.write(map::VIRTIO_MMIO_STATUS, 0xf);
         assert_eq!(self.status(), 0xf, "the device did not start");
     }
 
     pub fn reset(&mut self) {
         self.write(map::VIRTIO_MMIO_STATUS, 0);
-        for address in [AVAILABLE, USED] {
-            self.ram.write_slice(&[0; 0x400], GuestAddress(address)).unwrap();
+        for queue in (0..QUEUES_MAX).rev() {
+            self.select(queue);
+            for part in [AVAILABLE, USED] {
+                self.ram.write_slice(&[0; 0x400], GuestAddress(self.ring(part))).unwrap();
+            }
         }
-        (self.next_available, self.next_used) = (0, 0);
+        self.positions = [Position::default(); QUEUES_MAX];
     }
 
     /// Makes a chain at descriptor 0 and tells nobody.
@@ -128,7 +160,7 @@ impl TestDriver {
 
     /// Writes one descriptor that links to the one after it.
     pub fn write_descriptor(&self, index: u16, address: u64, len: u32, flags: u16) {
-        let at = DESCRIPTORS + 16 * u64::from(index);
+        let at = self.ring(DESCRIPTORS) + 16 * u64::from(index);
         self.ram.write_obj(address, GuestAddress(at)).unwrap();
         self.ram.write_obj(len, GuestAddress(at + 8)).unwrap();
         self.ram.write_obj(flags, GuestAddress(at + 12)).unwrap();
@@ -142,16 +174,17 @@ impl TestDriver {
 
     /// Makes the chain at descriptor `head` available, and notifies.
     pub fn offer_chain_at(&mut self, head: u16) {
-        let slot = AVAILABLE + 4 + 2 * u64::from(self.next_available % QUEUE_SIZE);
+        let slot = self.ring(AVAILABLE) + 4 + 2 * u64::from(self.position().available % QUEUE_SIZE);
         self.ram.write_obj(head, GuestAddress(slot)).unwrap();
-        self.next_available = self.next_available.wrapping_add(1);
-        self.claim_available(self.next_available);
-        self.transport.queue_events()[0].write(1).unwrap();
+        let available = self.position().available.wrapping_add(1);
+        self.position().available = available;
+        self.claim_available(available);
+        self.transport.queue_events()[self.queue].write(1).unwrap();
     }
 
     /// Says that there are `index` chains in all.
     pub fn claim_available(&self, index: u16) {
-        self.ram.write_obj(index, GuestAddress(AVAILABLE + 2)).unwrap();
+        self.ram.write_obj(index, GuestAddress(self.ring(AVAILABLE) + 2)).unwrap();
     }
 
     /// Sends a chain through, and returns how many bytes the device says it wrote.
@@ -163,17 +196,25 @@ impl TestDriver {
 
     /// Waits for the next chain to come back, and returns how many bytes the device says it wrote.
     pub fn used(&mut self) -> u32 {
-        self.wait_for("a used chain", |driver| driver.used_index() != driver.next_used);
-        let slot = USED + 4 + 8 * u64::from(self.next_used % QUEUE_SIZE);
-        self.next_used = self.next_used.wrapping_add(1);
+        self.used_chain().1
+    }
+
+    /// Waits for the next chain to come back, and returns its head and how many bytes the device says it wrote.
+    pub fn used_chain(&mut self) -> (u32, u32) {
+        let next = self.position().used;
+        self.wait_for("a used chain", |driver| driver.used_index() != next);
+        let slot = self.ring(USED) + 4 + 8 * u64::from(next % QUEUE_SIZE);
+        self.position().used = next.wrapping_add(1);
         // used_event, at the end of the available ring: interrupt for the next one.
-        self.ram.write_obj(self.next_used, GuestAddress(AVAILABLE + 4 + 2 * u64::from(QUEUE_SIZE))).unwrap();
-        self.ram.read_obj::<u32>(GuestAddress(slot + 4)).unwrap()
+        let used_event = self.ring(AVAILABLE) + 4 + 2 * u64::from(QUEUE_SIZE);
+        self.ram.write_obj(next.wrapping_add(1), GuestAddress(used_event)).unwrap();
+        let field = |at| self.ram.read_obj::<u32>(GuestAddress(at)).unwrap();
+        (field(slot), field(slot + 4))
     }
 
     /// How many chains the device says it has given back.
     pub fn used_index(&self) -> u16 {
-        self.ram.read_obj(GuestAddress(USED + 2)).unwrap()
+        self.ram.read_obj(GuestAddress(self.ring(USED) + 2)).unwrap()
     }
 
     /// Waits until `done`.

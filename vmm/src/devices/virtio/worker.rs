@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use event_manager::{EventManager, EventSet, Events, MutEventSubscriber, RemoteEndpoint, SubscriberId};
+use event_manager::{EventManager, Events, MutEventSubscriber, RemoteEndpoint, SubscriberId};
 
 /// Why a worker did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -63,15 +62,17 @@ impl Worker {
         Ok(Self { endpoint, attached: Vec::new(), stop, thread: Some(thread) })
     }
 
-    /// Serves `subscriber` whenever `watched` is readable, until [`detach`](Self::detach). `watched` must be a
-    /// descriptor that the subscriber owns, so that neither outlives the other.
+    /// Serves `subscriber` whenever one of `watched` happens, until [`detach`](Self::detach). Their descriptors must be
+    /// owned by the subscriber, so that neither outlives the other.
     ///
     /// # Errors
-    /// If the thread is gone or cannot watch the event.
-    pub fn attach(&mut self, subscriber: Subscriber, watched: RawFd) -> Result<(), WorkerError> {
+    /// If the thread is gone or cannot watch an event.
+    pub fn attach(&mut self, subscriber: Subscriber, watched: &[Events]) -> Result<(), WorkerError> {
+        let watched = watched.to_vec();
         let id = self.endpoint.call_blocking(move |events| -> Result<_, event_manager::Error> {
             let id = events.add_subscriber(subscriber);
-            let added = events.event_ops(id)?.add(Events::new_raw(watched, EventSet::IN));
+            let mut ops = events.event_ops(id)?;
+            let added = watched.into_iter().try_for_each(|event| ops.add(event));
             if let Err(error) = added {
                 events.remove_subscriber(id)?;
                 return Err(error);
@@ -110,8 +111,7 @@ impl Drop for Worker {
 mod tests {
     use super::super::super::event_latch::drain;
     use super::*;
-    use event_manager::EventOps;
-    use std::os::fd::AsRawFd;
+    use event_manager::{EventOps, EventSet};
     use std::sync::mpsc::{Sender, channel};
     use std::time::Duration;
     use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
@@ -136,8 +136,8 @@ mod tests {
         let (seen, served) = channel();
         let mut worker = Worker::start("test".into()).unwrap();
         let echo = Echo { event: event.try_clone().unwrap(), seen };
-        let watched = echo.event.as_raw_fd();
-        worker.attach(Box::new(echo), watched).unwrap();
+        let watched = Events::new(&echo.event, EventSet::IN);
+        worker.attach(Box::new(echo), &[watched]).unwrap();
 
         event.write(1).unwrap();
         served.recv_timeout(Duration::from_secs(10)).unwrap();
@@ -154,8 +154,9 @@ mod tests {
         let (seen, served) = channel();
         let mut worker = Worker::start("test".into()).unwrap();
         let echo = |seen| Box::new(Echo { event: event.try_clone().unwrap(), seen });
-        worker.attach(echo(seen.clone()), event.as_raw_fd()).unwrap();
-        assert!(worker.attach(echo(seen), event.as_raw_fd()).is_err());
+        let watched = [Events::new(&event, EventSet::IN)];
+        worker.attach(echo(seen.clone()), &watched).unwrap();
+        assert!(worker.attach(echo(seen), &watched).is_err());
         worker.detach();
         assert!(served.recv().is_err(), "nothing is left behind");
     }

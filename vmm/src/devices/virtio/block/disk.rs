@@ -10,9 +10,9 @@ use rustix::io::Errno;
 use vm_memory::MmapRegion;
 use vm_memory::volatile_memory::VolatileMemory;
 
+use super::super::slices::{Direction, Slices};
 use super::SECTOR_BYTES;
 use super::request::{Extent, Offer};
-use super::slices::{Direction, Slices};
 
 /// The block size where the host's page cache takes care of alignment.
 const BLOCK_BYTES: u32 = 512;

@@ -23,7 +23,6 @@ mod counters;
 mod disk;
 mod request;
 mod server;
-mod slices;
 
 pub use counters::BlockCounters;
 pub use disk::DiskError;

@@ -9,12 +9,12 @@ use virtio_bindings::bindings::virtio_blk::{
 use virtio_queue::DescriptorChain;
 use vm_memory::{Bytes, GuestAddress};
 
+use super::super::slices::{Direction, Slices};
 use super::super::{Chain, ChainLimits, GuestRam, Segments, ServeChain};
 use super::config_space::{MAX_DATA_SEGMENTS, MAX_SEGMENT_BYTES};
 use super::counters::{BlockCounters, add};
 use super::disk::{Bounce, Disk};
 use super::request::{Extent, Job, Request};
-use super::slices::{Direction, Slices};
 use super::{DiskId, SECTOR_BYTES};
 use crate::mistakes::Mistakes;
 

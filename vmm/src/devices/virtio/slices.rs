@@ -1,16 +1,17 @@
 //! Vectored I/O between a file and pieces of volatile memory.
 //!
 //! The guest may change its memory while the kernel copies to or from it, so there is never a Rust reference to it:
-//! only pointers, handed to `preadv` and `pwritev`.
+//! only pointers, handed to `preadv`, `pwritev` and `writev`.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
+use vm_memory::volatile_memory::PtrGuardMut;
 use vm_memory::{GuestMemoryBackend, GuestMemoryError, VolatileSlice};
 
-use super::super::{GuestRam, Segments};
+use super::{GuestRam, Segments};
 
 /// Linux's `IOV_MAX`: more pieces than this take more than one call.
 const MAX_PIECES: usize = 1024;
@@ -80,9 +81,8 @@ impl<'m> Slices<'m> {
 
     fn transfer_some(&self, direction: Direction, file: &File, offset: u64) -> io::Result<usize> {
         let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let guards: Vec<_> = self.pieces.iter().take(MAX_PIECES).map(VolatileSlice::ptr_guard_mut).collect();
-        let vector: Vec<_> =
-            guards.iter().map(|guard| libc::iovec { iov_base: guard.as_ptr().cast(), iov_len: guard.len() }).collect();
+        let guards = self.guards();
+        let vector = vector(&guards);
         // MAX_PIECES fits.
         let count = libc::c_int::try_from(vector.len()).unwrap_or(libc::c_int::MAX);
         // SAFETY: each entry is a mapping that lives at least as long as its guard, is valid for reads and writes of
@@ -94,6 +94,23 @@ impl<'m> Slices<'m> {
             }
         };
         usize::try_from(moved).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Writes all of these bytes to `file` in one call, as what keeps messages apart wants it, and returns how many it
+    /// took. What has more than [`MAX_PIECES`] pieces is cut off there.
+    pub(super) fn write_once(&self, file: &File) -> io::Result<usize> {
+        let guards = self.guards();
+        let vector = vector(&guards);
+        // MAX_PIECES fits.
+        let count = libc::c_int::try_from(vector.len()).unwrap_or(libc::c_int::MAX);
+        // SAFETY: each entry is a mapping that lives at least as long as its guard and is valid for reads of its
+        // length. The vector has `count` entries.
+        let written = unsafe { libc::writev(file.as_raw_fd(), vector.as_ptr(), count) };
+        usize::try_from(written).map_err(|_| io::Error::last_os_error())
+    }
+
+    fn guards(&self) -> Vec<PtrGuardMut> {
+        self.pieces.iter().take(MAX_PIECES).map(VolatileSlice::ptr_guard_mut).collect()
     }
 
     /// Copies bytes to `to`, as many as the shorter of the two has.
@@ -131,6 +148,11 @@ impl<'m> Slices<'m> {
     }
 }
 
+/// What the kernel wants to see of guarded memory.
+fn vector(guards: &[PtrGuardMut]) -> Vec<libc::iovec> {
+    guards.iter().map(|guard| libc::iovec { iov_base: guard.as_ptr().cast(), iov_len: guard.len() }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +188,16 @@ mod tests {
         let mut memory = vec![0; 3000];
         pieces(&mut memory, &[1; 3000]).transfer(Direction::FromFile, &file(&content), 0).unwrap();
         assert_eq!(memory, content);
+    }
+
+    #[test]
+    fn pieces_are_written_as_one_message() {
+        let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let file = File::from(std::os::fd::OwnedFd::from(ours));
+        assert_eq!(pieces(&mut *b"abcdef".to_owned().as_mut_slice(), &[1, 3, 2]).write_once(&file).unwrap(), 6);
+        let mut message = [0; 9];
+        assert_eq!(theirs.recv(&mut message).unwrap(), 6);
+        assert_eq!(&message[..6], b"abcdef");
     }
 
     #[test]
