@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use protocol::VmName;
 use vmm::config::{ByteSize, CpuModel, Overrides, SizeOrPercent};
 
-use crate::ending::{POLICY_EXIT_CODES, RUN_EXIT_CODES};
+use crate::ending::{CHECK_EXIT_CODES, POLICY_EXIT_CODES, RUN_EXIT_CODES};
 
 /// Transcendent memory for KVM guests: runs VMs whose swap and second page cache live compressed in host RAM.
 #[derive(Debug, Parser)]
@@ -24,6 +24,13 @@ pub enum Command {
     /// Run a VM in the foreground, until its guest ends
     #[command(after_help = RUN_EXIT_CODES)]
     Run(RunArgs),
+    /// Say what this host can and cannot do for VMs, and how to mend it
+    #[command(after_help = CHECK_EXIT_CODES)]
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List the VMs that run on this host and answer you
     List {
         /// Print everything about each VM as a JSON array
@@ -77,6 +84,12 @@ pub enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,8 +121,11 @@ pub struct PolicyArgs {
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
     /// The VM's configuration
-    #[arg(value_name = "vm.toml")]
-    pub config: PathBuf,
+    #[arg(value_name = "vm.toml", required_unless_present = "example")]
+    pub config: Option<PathBuf>,
+    /// Print an annotated vm.toml with every key, and run nothing
+    #[arg(long, exclusive = true)]
+    pub example: bool,
     /// Kernel: bzImage or ELF
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
@@ -175,6 +191,8 @@ mod tests {
             (&["flush", "web", "50%"], "\"50%\" is a percentage"),
             (&["run", "vm.toml", "--memory", "1GB"], "\"GB\" in \"1GB\" is no unit"),
             (&["run", "vm.toml", "--cpu", "fast"], "unknown variant `fast`, expected `host` or `baseline`"),
+            (&["run"], "<vm.toml>"),
+            (&["run", "vm.toml", "--example"], "--example"),
             (&["policy", "check"], "<FILE|FOLDER>"),
             (&["policy", "check", "p.toml", "--memory", "64GB"], "\"GB\" in \"64GB\" is no unit"),
             (&["stop", "web", "--wait", "soon"], "invalid digit"),

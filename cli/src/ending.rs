@@ -24,6 +24,13 @@ Exit codes:
     1  it is not, or cannot be read
     2  the command line is wrong";
 
+/// The codes of `tmem check`, for `--help`.
+pub const CHECK_EXIT_CODES: &str = "\
+Exit codes:
+    0  this host runs VMs, perhaps not as well as it could
+    1  it does not
+    2  the command line is wrong";
+
 const HOST: u8 = 1;
 const CONFIGURATION: u8 = 2;
 

@@ -1,10 +1,13 @@
 //! `tmem`: runs VMs and talks to those that run.
 
 mod args;
+mod check;
 mod connection;
 mod ending;
+mod example;
 mod list;
 mod logging;
+mod man;
 mod policy;
 mod run;
 mod running;
@@ -36,6 +39,8 @@ fn carry_out(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run(args) => return run::run(&args),
         Command::Policy { command } => return policy::carry_out(&command),
+        Command::Check { json } => return check::check(json),
+        Command::Man { folder } => man::write_pages(&folder)?,
         Command::List { json } => list::list(json)?,
         Command::Show { vm, json } => show::show(&vm, json)?,
         Command::Set { vm, limit } => tell::set_limit(&vm, limit)?,

@@ -7,6 +7,7 @@
 //!              │    ├─ hypercall        OUT ─► dispatch ─► tmem::Client
 //!              │    └─ devices          serial, power, pvpanic, virtio
 //!              └─ control, console      the socket of `tmem show`, the terminal
+//! host_check  what this host can do for VMs: `tmem check`
 //! ```
 
 pub mod arch;
@@ -14,6 +15,7 @@ pub mod config;
 pub mod console;
 pub mod control;
 pub mod devices;
+pub mod host_check;
 pub mod hypercall;
 pub mod machine;
 pub mod memory;

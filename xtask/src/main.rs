@@ -27,6 +27,8 @@ enum Command {
     /// Measure the store against zram and bare codecs on the same pages; --help has the options
     #[command(disable_help_flag = true)]
     Bench(run::BenchArguments),
+    /// Write the man pages of `tmem` and vm.toml(5) into a folder
+    Man(run::ManArguments),
     /// Empty the cache of kernels, modules and images
     Clean,
     /// Check format, lints and dependency versions
@@ -40,6 +42,7 @@ fn main() -> Result<()> {
         Command::Soak(arguments) => run::soak(&arguments),
         Command::Image(arguments) => image::run(&arguments),
         Command::Bench(arguments) => run::bench(&arguments),
+        Command::Man(arguments) => run::man(&arguments),
         Command::Clean => image::clean(),
         Command::Lint => lint::run(),
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask test`, `soak` and `demo`: prepare the machine, then run what the other crates have.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use images::requirements;
@@ -31,6 +32,13 @@ pub struct BenchArguments {
     /// What the bench itself takes
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
+}
+
+/// Arguments of `cargo xtask man`.
+#[derive(clap::Args)]
+pub struct ManArguments {
+    /// Where they go
+    folder: PathBuf,
 }
 
 /// Every test: units, properties, the hypercall interface on `/dev/kvm`, the end-to-end cases.
@@ -85,6 +93,13 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
     let shell = Shell::new()?;
     let run = cmd!(shell, "cargo run --quiet --release --manifest-path {manifest} --package bench --");
     Ok(run.args(arguments).quiet().run()?)
+}
+
+/// The man pages; `tmem` itself knows its command line.
+pub fn man(arguments: &ManArguments) -> Result<()> {
+    let folder = std::path::absolute(&arguments.folder)?;
+    let shell = workspace()?;
+    Ok(cmd!(shell, "cargo run --quiet --package cli -- man {folder}").run()?)
 }
 
 /// Says what the demo needs, and asks whether that is all right where somebody is there to answer.
