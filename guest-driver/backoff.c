@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Sparing calls to a store that is full. */
 #include <linux/compiler.h>
+#include <linux/export.h>
 #include <linux/jiffies.h>
 
 #include "backoff.h"
@@ -16,6 +17,7 @@ bool tmem_backoff_active(const struct tmem_backoff *backoff)
 	return READ_ONCE(backoff->refused) >= TMEM_BACKOFF_AFTER &&
 	       time_before(jiffies, READ_ONCE(backoff->until));
 }
+EXPORT_SYMBOL_GPL(tmem_backoff_active);
 
 void tmem_backoff_note(struct tmem_backoff *backoff, s32 status)
 {
@@ -38,3 +40,4 @@ void tmem_backoff_note(struct tmem_backoff *backoff, s32 status)
 		break;
 	}
 }
+EXPORT_SYMBOL_GPL(tmem_backoff_note);

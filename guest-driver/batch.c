@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Collecting puts, gets or flushes into one call. */
+#include <linux/export.h>
 #include <linux/gfp.h>
 #include <linux/percpu.h>
 #include <linux/printk.h>
@@ -54,11 +55,13 @@ void tmem_batch_begin(struct tmem_batch *batch, u16 call, u16 flags,
 	batch->flags = flags;
 	batch->count = 0;
 }
+EXPORT_SYMBOL_GPL(tmem_batch_begin);
 
 bool tmem_batch_full(const struct tmem_batch *batch)
 {
 	return batch->count == tmem_batch_capacity;
 }
+EXPORT_SYMBOL_GPL(tmem_batch_full);
 
 void tmem_batch_add(struct tmem_batch *batch, u32 index, u64 frame)
 {
@@ -74,6 +77,7 @@ void tmem_batch_add(struct tmem_batch *batch, u32 index, u64 frame)
 		.frame = frame,
 	};
 }
+EXPORT_SYMBOL_GPL(tmem_batch_add);
 
 /* The counters of how calls of one kind were made. */
 static const struct tmem_call_counters {
@@ -151,11 +155,13 @@ void tmem_batch_issue(struct tmem_batch *batch)
 	for (i = 0; i < batch->count; i++)
 		tmem_count_status(batch->call, batch->entries[i].status);
 }
+EXPORT_SYMBOL_GPL(tmem_batch_issue);
 
 void tmem_batch_end(struct tmem_batch *batch)
 {
 	local_irq_restore(batch->irq_flags);
 }
+EXPORT_SYMBOL_GPL(tmem_batch_end);
 
 s32 tmem_batch_one(u16 call, u16 flags, const struct tmem_area *area, u32 index,
 		   u64 frame)
@@ -170,3 +176,4 @@ s32 tmem_batch_one(u16 call, u16 flags, const struct tmem_area *area, u32 index,
 	tmem_batch_end(&batch);
 	return status;
 }
+EXPORT_SYMBOL_GPL(tmem_batch_one);

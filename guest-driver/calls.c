@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The calls of the ABI that this driver makes, as functions with types. */
 #include <linux/errno.h>
+#include <linux/export.h>
 #include <linux/io.h>
 #include <linux/minmax.h>
 #include <linux/printk.h>
@@ -46,6 +47,7 @@ int tmem_pool_new(u64 flags)
 	}
 	return regs.rdi;
 }
+EXPORT_SYMBOL_GPL(tmem_pool_new);
 
 void tmem_pool_destroy(u32 pool)
 {
@@ -56,6 +58,7 @@ void tmem_pool_destroy(u32 pool)
 	if (status != TMEM_STATUS_OK)
 		pr_warn("pool %u was not destroyed: status %d\n", pool, status);
 }
+EXPORT_SYMBOL_GPL(tmem_pool_destroy);
 
 static struct tmem_regs tmem_key(const struct tmem_area *area, u32 index,
 				 u64 rsi)
@@ -99,6 +102,7 @@ s32 tmem_flush_object(const struct tmem_area *area)
 	tmem_count(TMEM_OBJECT_FLUSHES);
 	return tmem_transport_call(TMEM_CALL_FLUSH_OBJECT, &regs);
 }
+EXPORT_SYMBOL_GPL(tmem_flush_object);
 
 s32 tmem_batch_call(struct tmem_batch_entry *entries, u32 count, u32 *done)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What the driver did, counted per CPU, one file a counter in sysfs. */
 #include <linux/build_bug.h>
+#include <linux/export.h>
 #include <linux/kernel.h>
 #include <linux/kobject.h>
 #include <linux/sysfs.h>
@@ -9,6 +10,7 @@
 #include "counters.h"
 
 DEFINE_PER_CPU(struct tmem_counters, tmem_counters);
+EXPORT_PER_CPU_SYMBOL_GPL(tmem_counters);
 
 static enum tmem_counter tmem_put_counter(s32 status)
 {
@@ -104,6 +106,17 @@ static const char * const tmem_counter_names[] = {
 	[TMEM_CLEANCACHE_MISSES] = "cleancache_misses",
 	[TMEM_CLEANCACHE_GETS_SPARED] = "cleancache_gets_spared",
 	[TMEM_CLEANCACHE_FLUSHES] = "cleancache_flushes",
+	[TMEM_DISKCACHE_HITS] = "diskcache_hits",
+	[TMEM_DISKCACHE_MISSES] = "diskcache_misses",
+	[TMEM_DISKCACHE_GETS_SPARED] = "diskcache_gets_spared",
+	[TMEM_DISKCACHE_REREADS] = "diskcache_rereads",
+	[TMEM_DISKCACHE_SECTORS_BYPASSED] = "diskcache_sectors_bypassed",
+	[TMEM_DISKCACHE_PUTS] = "diskcache_puts",
+	[TMEM_DISKCACHE_PUTS_SPARED] = "diskcache_puts_spared",
+	[TMEM_DISKCACHE_STREAMED] = "diskcache_streamed",
+	[TMEM_DISKCACHE_STALE_PUTS_DROPPED] = "diskcache_stale_puts_dropped",
+	[TMEM_DISKCACHE_FLUSHES] = "diskcache_flushes",
+	[TMEM_DISKCACHE_FLUSHES_SPARED] = "diskcache_flushes_spared",
 };
 
 static_assert(ARRAY_SIZE(tmem_counter_names) == TMEM_COUNTERS_NR);

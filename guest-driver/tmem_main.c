@@ -13,6 +13,7 @@
 #include "calls.h"
 #include "cleancache.h"
 #include "counters.h"
+#include "driver.h"
 #include "frontswap.h"
 #include "swapdev.h"
 #include "test_store.h"
@@ -76,8 +77,8 @@ static int tmem_start(void)
 		pr_err("this kernel has no cleancache for modules\n");
 		return -EOPNOTSUPP;
 	}
-	err = tmem_hello(tmem_use_cleancache ? TMEM_FEATURE_EPHEMERAL : 0,
-			 &batch_max);
+	/* The cache of a disk may be wanted later, and this is the only greeting. */
+	err = tmem_hello(TMEM_FEATURE_EPHEMERAL, &batch_max);
 	if (err)
 		return err;
 	err = tmem_batch_init(batch_max);
@@ -109,6 +110,12 @@ static void tmem_stop(void)
 }
 
 static bool tmem_started;
+
+bool tmem_driver_started(void)
+{
+	return tmem_started;
+}
+EXPORT_SYMBOL_GPL(tmem_driver_started);
 
 static int tmem_probe(struct platform_device *pdev)
 {

@@ -1,6 +1,7 @@
-//! Module builds: the guest driver, or any other directory with a `Kbuild`, for one kernel.
+//! Module builds: the guest driver for one kernel.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     thread,
@@ -17,34 +18,43 @@ use crate::{
     workspace,
 };
 
-/// Builds the guest driver of this checkout for `kernel` and returns the path of `tmem.ko`.
+/// The guest driver, built.
+#[derive(Debug, Clone)]
+pub struct Driver {
+    /// `tmem.ko`.
+    pub tmem: PathBuf,
+    /// `dm-tmem.ko`, where the kernel has a device mapper.
+    pub disk_cache: Option<PathBuf>,
+}
+
+/// Builds the guest driver of this checkout for `kernel`.
 ///
 /// `debug` adds the test store inside the guest, see `guest-driver/Kconfig`.
 ///
 /// # Errors
 /// What the compiler said where the driver does not build; failures to make a build root.
-pub fn build(cache: &Cache, kernel: &Kernel, debug: bool) -> Result<PathBuf> {
+pub fn build(cache: &Cache, kernel: &Kernel, debug: bool) -> Result<Driver> {
     let sources = workspace().join("guest-driver");
     let abi = workspace().join("hypercall-abi/include");
     let options: &[&str] = if debug { &["CONFIG_TMEM_DEBUG=y"] } else { &[] };
-    build_module(cache, kernel, "tmem", &sources, &[(&abi, "include")], options)
+    let built = build_modules(cache, kernel, &sources, &[(&abi, "include")], options)?;
+    let (tmem, disk_cache) = (built.join("tmem.ko"), built.join("dm-tmem.ko"));
+    ensure!(tmem.exists(), "the build made no tmem.ko");
+    Ok(Driver { tmem, disk_cache: disk_cache.exists().then_some(disk_cache) })
 }
 
-/// Builds the module `name` from `sources` for `kernel`: in a copy, to which each of `extra` is added as a
-/// subdirectory, with `options` for make. Returns the path of `<name>.ko`.
-///
-/// # Errors
-/// As [`build`].
-pub fn build_module(
+/// Builds the modules of `sources` for `kernel`: in a copy, to which each of `extra` is added as a subdirectory, with
+/// `options` for make. Returns the directory where they are.
+fn build_modules(
     cache: &Cache,
     kernel: &Kernel,
-    name: &str,
     sources: &Path,
     extra: &[(&Path, &str)],
     options: &[&str],
 ) -> Result<PathBuf> {
     let key = || -> Result<String> {
-        let mut key = Key::new().with(&kernel.release).with(&kernel.package_version).with(name).with_tree(sources)?;
+        let mut key =
+            Key::new().with(&kernel.release).with(&kernel.package_version).with("modules").with_tree(sources)?;
         for (dir, place) in extra {
             key = key.with(place).with_tree(dir)?;
         }
@@ -56,9 +66,8 @@ pub fn build_module(
         }
         Ok(key.name())
     };
-    let file = format!("{name}.ko");
     let made_of = key()?;
-    let entry = cache.entry("modules", &made_of, |staging| {
+    cache.entry("modules", &made_of, |staging| {
         let tree = staging.join("build");
         copy_tree(sources, &tree)?;
         for (dir, place) in extra {
@@ -66,18 +75,22 @@ pub fn build_module(
         }
         ensure!(key()? == made_of, "{} changed while it was being copied; run this again", sources.display());
         let make = make_in(cache, kernel, &tree)?;
-        let step = Step::start(format!("building {file} for {}", kernel.release));
+        let step = Step::start(format!("building the driver for {}", kernel.release));
         make.args(&kernel.recipe.make)
             .args(options)
             .arg("modules")
             .done()
-            .with_context(|| format!("{file} does not build for {}", kernel.release))?;
-        fs::rename(tree.join(&file), staging.join(&file)).with_context(|| format!("the build made no {file}"))?;
+            .with_context(|| format!("the driver does not build for {}", kernel.release))?;
+        for entry in fs::read_dir(&tree)? {
+            let path = entry?.path();
+            if let (Some("ko"), Some(name)) = (path.extension().and_then(OsStr::to_str), path.file_name()) {
+                fs::rename(&path, staging.join(name))?;
+            }
+        }
         fs::remove_dir_all(&tree)?;
         step.done();
         Ok(())
-    })?;
-    Ok(entry.join(file))
+    })
 }
 
 /// The command `make` for a module in `tree`, with whose tools the kernel's recipe says; without a target yet.

@@ -7,7 +7,7 @@
 //! let image = images::initramfs::Builder::new()
 //!     .busybox()?
 //!     .modules("boot", &kernel, &["virtio_mmio", "virtio_blk", "button"])?
-//!     .module_file("tmem", &images::driver::build(&cache, &kernel, false)?, "")?
+//!     .module_file("tmem", &images::driver::build(&cache, &kernel, false)?.tmem, "")?
 //!     .file(&images::programs::guest("tmem-load")?, "/bin/tmem-load")?
 //!     .init("load-modules tmem; exec tmem-load --size 64MiB")
 //!     .build(&cache)?;

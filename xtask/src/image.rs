@@ -1,5 +1,7 @@
 //! `cargo xtask image` and `cargo xtask clean`.
 
+use std::iter;
+
 use anyhow::{Result, bail};
 use images::{
     Cache, driver,
@@ -72,7 +74,10 @@ fn show(cache: &Cache, kernel: &Kernel, arguments: &Arguments) -> Result<()> {
     println!("  config   {}", kernel.config.display());
     println!("  modules  {}", kernel.modules_dir.display());
     if !arguments.fetch_only {
-        println!("  driver   {}", driver::build(cache, kernel, arguments.debug)?.display());
+        let driver = driver::build(cache, kernel, arguments.debug)?;
+        for module in iter::once(&driver.tmem).chain(&driver.disk_cache) {
+            println!("  driver   {}", module.display());
+        }
     }
     Ok(())
 }

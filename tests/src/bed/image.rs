@@ -77,14 +77,17 @@ impl Images {
     /// # Errors
     /// Where the driver does not build or the image cannot be written.
     pub fn guest(&self, kernel: &Kernel, debug: bool) -> Result<PathBuf> {
-        let module =
+        let driver =
             driver::build(&self.cache, kernel, debug).with_context(|| format!("the driver for {}", kernel.release))?;
         let mut builder = Builder::new()
             .busybox()?
             .modules("boot", kernel, &GUEST_MODULES)?
-            .module_file("tmem", &module, "")?
+            .module_file("tmem", &driver.tmem, "")?
             .file(&self.load, "/bin/tmem-load")?
             .file(&self.cases, "/bin/tmem-cases")?;
+        if let Some(module) = driver.disk_cache {
+            builder = builder.modules("disk-cache", kernel, &["dm_mod"])?.module_file("disk-cache", &module, "")?;
+        }
         for name in PANIC_MODULES {
             if let Ok(with) = builder.clone().modules("boot", kernel, &[name]) {
                 builder = with;

@@ -50,8 +50,9 @@ pub(super) fn both_sides_agree(guest: &Counters, host: &VmReport) -> Result<()> 
 
 /// Whatever the driver asked for was there, but for pages of files, which may go at any time; and no call was wrong.
 pub(super) fn nothing_is_lost(guest: &Counters) -> Result<()> {
-    let (misses, of_files) = (guest.driver("gets_miss")?, guest.driver("cleancache_misses")?);
-    ensure!(misses == of_files, "gets_miss is {misses}, of which cleancache_misses {of_files}");
+    let misses = guest.driver("gets_miss")?;
+    let of_files = guest.driver("cleancache_misses")? + guest.driver("diskcache_misses")?;
+    ensure!(misses == of_files, "gets_miss is {misses}, of which of pages of files {of_files}");
     for name in ["gets_failed", "puts_failed", "puts_rejected_other", "flushes_failed"] {
         let count = guest.driver(name)?;
         ensure!(count == 0, "{name} is {count}");
@@ -105,6 +106,20 @@ pub(super) fn cleancache_is_exact(kernel: &Cleancache, guest: &Counters, host: &
         let driver = guest.driver(name)?;
         let host = names.iter().map(|name| host_counter(host, group, name)).sum::<Result<u64>>()?;
         ensure!(host == driver, "{name}: the driver counted {driver}, the host {host} {names:?}");
+    }
+    Ok(())
+}
+
+/// A disk behind a cache, and a guest that has put and got nothing else: driver and host counted the same.
+pub(super) fn disk_cache_is_exact(guest: &Counters, host: &VmReport) -> Result<()> {
+    both_sides_agree(guest, host)?;
+    let puts = guest.driver("puts_accepted")? + guest.sum("puts_rejected_");
+    ensure!(guest.driver("diskcache_puts")? == puts, "{puts} puts, not all of them of the disk's cache");
+    ensure!(guest.driver("diskcache_hits")? == guest.driver("gets_hit")?, "hits that are not of the disk's cache");
+    for name in ["object_flushes", "pool_destroys", "gets_miss"] {
+        let (group, names) = OF_FILES.iter().find(|of| of.0 == name).map_or(("", &[][..]), |of| (of.1, of.2));
+        let host = names.iter().map(|name| host_counter(host, group, name)).sum::<Result<u64>>()?;
+        ensure!(host == guest.driver(name)?, "{name}: the driver counted {}, the host {host}", guest.driver(name)?);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod boot;
 mod cleancache;
 mod control;
 mod demo;
+mod disk_cache;
 mod endings;
 mod exactness;
 mod fork;
@@ -52,6 +53,7 @@ pub const ALL: &[Case] = &[
     frontswap::HUGE_PAGES_CASE,
     cleancache::CASE,
     cleancache::LARGE_CASE,
+    disk_cache::CASE,
     demo::CASE,
 ];
 

@@ -16,8 +16,16 @@ impl Guest {
     /// # Errors
     /// Where the kernel refuses.
     pub fn mount_ext4(&self, device: &str, place: &str) -> Result<Mount> {
+        self.mount("ext4", "noatime", device, place)
+    }
+
+    /// Mounts a file system of this kind with these options.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn mount(&self, kind: &str, options: &str, device: &str, place: &str) -> Result<Mount> {
         fs::create_dir_all(place)?;
-        self.command("mount", &["-t", "ext4", "-o", "noatime", device, place])?;
+        self.command("mount", &["-t", kind, "-o", options, device, place])?;
         Ok(Mount { place: place.to_owned() })
     }
 

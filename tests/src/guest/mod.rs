@@ -4,11 +4,13 @@ mod counters;
 mod driver;
 mod files;
 mod load;
+mod mapper;
 mod swap;
 
 pub use counters::{Cleancache, Counters, vmstat};
 pub use files::Mount;
 pub use load::{Load, LoadReport};
+pub use mapper::CachedDisk;
 pub use swap::Swap;
 
 use crate::case::Case;

@@ -39,6 +39,8 @@ pub struct Spec {
     pub vcpus: u8,
     /// `tmem.limit`, or nothing for a VM without tmem.
     pub limit: Option<String>,
+    /// `tmem.eviction`, or nothing for the default.
+    pub eviction: Option<&'static str>,
     /// Disks in their order: `/dev/vda` and so on.
     pub disks: Vec<Disk>,
     /// Words for the guest half; see `Guest::argument`.
@@ -57,6 +59,7 @@ impl Default for Spec {
             memory_mib: 192,
             vcpus: 1,
             limit: Some("400%".to_owned()),
+            eviction: None,
             disks: Vec::new(),
             arguments: Vec::new(),
             cmdline: String::new(),
@@ -102,6 +105,9 @@ impl Spec {
             }
             None => write!(toml, "\n[tmem]\nenabled = false\n"),
         };
+        if let Some(eviction) = self.eviction {
+            let _ = writeln!(toml, "eviction = {eviction:?}");
+        }
         toml
     }
 }

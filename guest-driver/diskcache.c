@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A clean cache below the file system: the pages of a disk that the store holds. */
+#include <linux/bitmap.h>
+#include <linux/err.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "batch.h"
+#include "compat/page_cache.h"
+#include "counters.h"
+#include "diskcache.h"
+#include "driver.h"
+
+/* 1 MiB at most: a bit for each block of 32 GiB. */
+#define TMEM_PRESENT_BITS_MAX BIT(23)
+
+/* The index of a page has 32 bits; what a disk has beyond is other objects. */
+static struct tmem_area tmem_diskcache_area(const struct tmem_diskcache *cache,
+					    u64 block)
+{
+	return (struct tmem_area) {
+		.pool = cache->pool,
+		.object = { upper_32_bits(block) },
+	};
+}
+
+/* ---- what may be in the store ---- */
+
+static u64 tmem_present_bits(const struct tmem_diskcache *cache)
+{
+	return ((cache->blocks - 1) >> cache->present_shift) + 1;
+}
+
+static bool tmem_present(const struct tmem_diskcache *cache, u64 block)
+{
+	return test_bit(block >> cache->present_shift, cache->present);
+}
+
+static bool tmem_present_any(const struct tmem_diskcache *cache, u64 first,
+			     u64 count)
+{
+	u64 end = ((first + count - 1) >> cache->present_shift) + 1;
+
+	return find_next_bit(cache->present, end,
+			     first >> cache->present_shift) < end;
+}
+
+/* Nothing of the range is in the store. Where bits are shared, others may be. */
+static void tmem_present_clear(struct tmem_diskcache *cache, u64 first,
+			       u64 count)
+{
+	u64 bit = ((first - 1) >> cache->present_shift) + 1;
+	u64 end = (first + count) >> cache->present_shift;
+
+	if (!first)
+		bit = 0;
+	for (; bit < end; bit++)
+		clear_bit(bit, cache->present);
+}
+
+/* ---- opening and closing ---- */
+
+static int tmem_diskcache_init(struct tmem_diskcache *cache, u64 blocks)
+{
+	int pool;
+
+	cache->blocks = blocks;
+	while (tmem_present_bits(cache) > TMEM_PRESENT_BITS_MAX)
+		cache->present_shift++;
+	cache->present = kvcalloc(BITS_TO_LONGS(tmem_present_bits(cache)),
+				  sizeof(long), GFP_KERNEL);
+	if (!cache->present)
+		return -ENOMEM;
+	tmem_guard_init(&cache->guard);
+	/* Never asked: not known to be empty. */
+	cache->empty_at = -1;
+	pool = tmem_pool_new(0);
+	if (pool < 0)
+		return pool;
+	cache->pool = pool;
+	return 0;
+}
+
+struct tmem_diskcache *tmem_diskcache_open(u64 blocks)
+{
+	struct tmem_diskcache *cache;
+	int err;
+
+	if (!tmem_driver_started())
+		return ERR_PTR(-ENODEV);
+	cache = kvzalloc(sizeof(*cache), GFP_KERNEL);
+	if (!cache)
+		return ERR_PTR(-ENOMEM);
+	err = tmem_streams_init(&cache->streams);
+	if (!err)
+		err = tmem_diskcache_init(cache, blocks);
+	if (!err)
+		return cache;
+	kvfree(cache->present);
+	tmem_streams_exit(&cache->streams);
+	kvfree(cache);
+	return ERR_PTR(err);
+}
+
+void tmem_diskcache_close(struct tmem_diskcache *cache)
+{
+	tmem_pool_destroy(cache->pool);
+	kvfree(cache->present);
+	tmem_streams_exit(&cache->streams);
+	kvfree(cache);
+}
+
+/* ---- calls ---- */
+
+/*
+ * Puts or gets those of a read's pages that have a bit in @pages, one bio's in
+ * one call. Returns the bits of those that went well.
+ */
+static u64 tmem_diskcache_call(struct tmem_diskcache *cache, u16 call,
+			       struct bio *bio,
+			       const struct tmem_diskread *read, u64 pages)
+{
+	struct tmem_area area = tmem_diskcache_area(cache, read->block);
+	long puts = atomic_long_read(&cache->puts);
+	struct bvec_iter iter = read->iter;
+	struct tmem_batch batch;
+	u64 went_well = 0;
+	u32 i = 0;
+
+	while (i < read->pages) {
+		u64 called = 0;
+		u32 entry;
+
+		tmem_batch_begin(&batch, call, 0, &area);
+		for (; i < read->pages && !tmem_batch_full(&batch); i++) {
+			if (pages & BIT_ULL(i)) {
+				tmem_batch_add(&batch,
+					       lower_32_bits(read->block + i),
+					       page_to_pfn(bio_iter_page(bio, iter)));
+				called |= BIT_ULL(i);
+			}
+			bio_advance_iter(bio, &iter, PAGE_SIZE);
+		}
+		tmem_batch_issue(&batch);
+		for (entry = 0; called; entry++) {
+			s32 status = tmem_batch_status(&batch, entry);
+
+			if (status == TMEM_STATUS_OK)
+				went_well |= called & -called;
+			if (call == TMEM_CALL_PUT)
+				tmem_backoff_note(&cache->backoff, status);
+			else if (status == TMEM_STATUS_EMPTY)
+				/* A put accepted since makes them differ. */
+				WRITE_ONCE(cache->empty_at, puts);
+			called &= called - 1;
+		}
+		tmem_batch_end(&batch);
+	}
+	return went_well;
+}
+
+/* Returns the pages that are there now. */
+static u64 tmem_diskcache_get(struct tmem_diskcache *cache, struct bio *bio,
+			      const struct tmem_diskread *read)
+{
+	u64 asked = 0;
+	u64 hits;
+	u32 i;
+
+	if (READ_ONCE(cache->empty_at) != atomic_long_read(&cache->puts))
+		for (i = 0; i < read->pages; i++)
+			if (tmem_present(cache, read->block + i))
+				asked |= BIT_ULL(i);
+	tmem_count_many(TMEM_DISKCACHE_GETS_SPARED,
+			read->pages - hweight64(asked));
+	if (!asked)
+		return 0;
+	hits = tmem_diskcache_call(cache, TMEM_CALL_GET, bio, read, asked);
+	tmem_count_many(TMEM_DISKCACHE_HITS, hweight64(hits));
+	tmem_count_many(TMEM_DISKCACHE_MISSES, hweight64(asked & ~hits));
+	return hits;
+}
+
+/* ---- reads ---- */
+
+/*
+ * Describes a read, if the cache may have to do with it: whole pages, all of
+ * them pages of a file that are being read, and of one object of the store.
+ * @file and @index are of the first.
+ */
+static bool tmem_diskread_init(struct tmem_diskread *read, struct bio *bio,
+			       u64 sector, struct address_space **file,
+			       pgoff_t *index)
+{
+	struct bvec_iter iter;
+	struct bio_vec bvec;
+
+	if (sector % TMEM_SECTORS_PER_BLOCK)
+		return false;
+	*read = (struct tmem_diskread) {
+		.iter = bio->bi_iter,
+		.block = sector / TMEM_SECTORS_PER_BLOCK,
+	};
+	bio_for_each_segment(bvec, bio, iter) {
+		struct address_space *of;
+		pgoff_t at;
+
+		if (bvec.bv_offset || bvec.bv_len != PAGE_SIZE)
+			return false;
+		of = tmem_page_cache_file(bvec.bv_page, &at);
+		if (!of)
+			return false;
+		if (!read->pages++) {
+			*file = of;
+			*index = at;
+		}
+	}
+	return read->pages && read->pages <= TMEM_DISKREAD_MAX &&
+	       upper_32_bits(read->block) ==
+	       upper_32_bits(read->block + read->pages - 1);
+}
+
+/*
+ * The disk reads from the first page that is missing to the last, in one
+ * request. What lies between and was there already is read once more.
+ */
+static void tmem_diskread_cut(const struct tmem_diskread *read,
+			      struct bio *bio, u64 missing)
+{
+	u32 first = __ffs64(missing);
+	u32 count = fls64(missing) - first;
+
+	tmem_count_many(TMEM_DISKCACHE_REREADS, count - hweight64(missing));
+	bio_trim(bio, first * TMEM_SECTORS_PER_BLOCK,
+		 count * TMEM_SECTORS_PER_BLOCK);
+}
+
+enum tmem_diskcache_answer tmem_diskcache_read(struct tmem_diskcache *cache,
+					       struct bio *bio, u64 sector,
+					       struct tmem_diskread *read)
+{
+	struct address_space *file;
+	unsigned long run;
+	pgoff_t index;
+	u64 missing;
+
+	if (READ_ONCE(cache->distrusted) ||
+	    !tmem_diskread_init(read, bio, sector, &file, &index)) {
+		tmem_count_many(TMEM_DISKCACHE_SECTORS_BYPASSED,
+				bio_sectors(bio));
+		return TMEM_DISKCACHE_BYPASS;
+	}
+	run = tmem_streams_note(&cache->streams, file, index, read->pages);
+	/* Before the disk is read: a write from now on makes it invalid. */
+	tmem_guard_begin_read(&cache->guard, &read->ticket, read->block,
+			      read->pages);
+	missing = GENMASK_ULL(read->pages - 1, 0) &
+		  ~tmem_diskcache_get(cache, bio, read);
+	if (!missing)
+		return TMEM_DISKCACHE_SERVED;
+	read->put = tmem_streams_admit(&cache->streams, run, read->block,
+				       missing);
+	tmem_diskread_cut(read, bio, missing);
+	return TMEM_DISKCACHE_READ;
+}
+
+void tmem_diskcache_end_read(struct tmem_diskcache *cache, struct bio *bio,
+			     const struct tmem_diskread *read)
+{
+	unsigned long flags;
+	u64 stored;
+	u32 i;
+
+	if (!read->put)
+		return;
+	if (tmem_backoff_active(&cache->backoff)) {
+		tmem_count_many(TMEM_DISKCACHE_PUTS_SPARED,
+				hweight64(read->put));
+		return;
+	}
+	if (!tmem_guard_hold(&cache->guard, &read->ticket, &flags)) {
+		tmem_count_many(TMEM_DISKCACHE_STALE_PUTS_DROPPED,
+				hweight64(read->put));
+		return;
+	}
+	tmem_count_many(TMEM_DISKCACHE_PUTS, hweight64(read->put));
+	stored = tmem_diskcache_call(cache, TMEM_CALL_PUT, bio, read,
+				     read->put);
+	atomic_long_add(hweight64(stored), &cache->puts);
+	for (i = 0; i < read->pages; i++)
+		if (stored & BIT_ULL(i))
+			set_bit((read->block + i) >> cache->present_shift,
+				cache->present);
+	tmem_guard_release(&cache->guard, &read->ticket, flags);
+}
+
+/* ---- writes ---- */
+
+/* A flush fails only where the host breaks its promise. */
+static void tmem_diskcache_distrust(struct tmem_diskcache *cache, s32 status)
+{
+	if (READ_ONCE(cache->distrusted))
+		return;
+	WRITE_ONCE(cache->distrusted, true);
+	pr_err("pool %u cannot be flushed (status %d) and is not used any more\n",
+	       cache->pool, status);
+}
+
+static void tmem_diskcache_flush(struct tmem_diskcache *cache, u64 first,
+				 u64 count)
+{
+	while (count) {
+		struct tmem_area area = tmem_diskcache_area(cache, first);
+		u64 part = min(count, BIT_ULL(32) - lower_32_bits(first));
+		s32 status = tmem_batch_one(TMEM_CALL_FLUSH_RANGE, 0, &area,
+					    lower_32_bits(first), part);
+
+		if (status != TMEM_STATUS_OK)
+			tmem_diskcache_distrust(cache, status);
+		first += part;
+		count -= part;
+	}
+}
+
+void tmem_diskcache_begin_write(struct tmem_diskcache *cache, u64 first,
+				u64 count)
+{
+	tmem_guard_begin_write(&cache->guard, first, count);
+	if (!tmem_present_any(cache, first, count)) {
+		tmem_count(TMEM_DISKCACHE_FLUSHES_SPARED);
+		return;
+	}
+	tmem_count(TMEM_DISKCACHE_FLUSHES);
+	tmem_diskcache_flush(cache, first, count);
+	tmem_present_clear(cache, first, count);
+}
+
+void tmem_diskcache_end_write(struct tmem_diskcache *cache, u64 first,
+			      u64 count)
+{
+	tmem_guard_end_write(&cache->guard, first, count);
+}
+
+void tmem_diskcache_drop_all(struct tmem_diskcache *cache)
+{
+	u64 block;
+
+	for (block = 0; block < cache->blocks; block += BIT_ULL(32)) {
+		struct tmem_area area = tmem_diskcache_area(cache, block);
+		s32 status = tmem_flush_object(&area);
+
+		if (status != TMEM_STATUS_OK)
+			tmem_diskcache_distrust(cache, status);
+	}
+	bitmap_zero(cache->present, tmem_present_bits(cache));
+}

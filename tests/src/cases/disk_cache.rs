@@ -1,0 +1,254 @@
+//! The cache below the file system: what is read from a disk goes to the store, and comes back instead of another read
+//! of the disk; on every kernel.
+
+use super::exactness::{disk_cache_is_exact, host_counter};
+use crate::case::{Case, Runs};
+use crate::guest::{CachedDisk, Counters, Guest, Mount};
+use crate::host::{Host, Spec, Vm};
+use anyhow::{Context, Result, ensure};
+use protocol::VmReport;
+use serde_json::json;
+use std::fs::{self, File};
+
+pub(super) const CASE: Case = Case {
+    name: "disk-cache",
+    shows: "1.25 x RAM of files on ext4 behind the driver's cache: read again without the disk, never stale",
+    runs: Runs::ON_ALL,
+    host,
+    guest,
+};
+
+const DISK: &str = "vda";
+const PLACE: &str = "/files";
+/// Files that are larger than memory together.
+const MANY: &str = "16";
+/// Files that fit.
+const FEW: &str = "4";
+const FEW_SIZE: &str = "16MiB";
+const FEW_PAGES: u64 = 4096;
+const FEW_PLACE: &str = "/files/few";
+/// Pages put that a call must carry at least, where the disk is read in order.
+const PAGES_A_CALL: u64 = 32;
+const SECTORS_PER_PAGE: u64 = 8;
+
+/// What driver and host have counted at a stage.
+struct Stage {
+    guest: Counters,
+    host: VmReport,
+}
+
+impl Stage {
+    /// Waits for the guest half to get there; both sides must have counted the same.
+    fn reached(vm: &mut Vm, name: &str) -> Result<Self> {
+        let guest = serde_json::from_value(vm.expect(name)?)?;
+        let host = vm.show()?;
+        disk_cache_is_exact(&guest, &host).with_context(|| format!("at {name}"))?;
+        Ok(Self { guest, host })
+    }
+
+    /// How much a counter of the driver has grown since `earlier`.
+    fn since(&self, earlier: &Self, name: &str) -> Result<u64> {
+        Ok(self.guest.driver(name)? - earlier.guest.driver(name)?)
+    }
+
+    /// Pages of files that the disk has read since `earlier`. Together with what the cache let pass, the file system's
+    /// own blocks for instance, they must be what the host's disk has read.
+    fn pages_read_since(&self, earlier: &Self) -> Result<u64> {
+        let names = ["diskcache_misses", "diskcache_gets_spared", "diskcache_rereads"];
+        let pages = names.iter().map(|name| self.since(earlier, name)).sum::<Result<u64>>()?;
+        let passed = self.since(earlier, "diskcache_sectors_bypassed")?;
+        let sectors = |stage: &Self| host_counter(&stage.host, "disk0", "sectors_read");
+        let read = sectors(self)? - sectors(earlier)?;
+        ensure!(
+            read == pages * SECTORS_PER_PAGE + passed,
+            "the disk has read {read} sectors; {pages} pages and {passed} sectors were asked of it"
+        );
+        Ok(pages)
+    }
+
+    fn stored(&self) -> Result<u64> {
+        host_counter(&self.host, "store", "ephemeral_pages")
+    }
+}
+
+fn host(host: &mut Host) -> Result<()> {
+    let disk = host.ext4_disk("files", 512 << 20)?;
+    let spec = Spec { memory_mib: 128, eviction: Some("second-chance"), ..Spec::default() };
+    let mut vm = host.start(&spec.disk(disk))?;
+    let written = Stage::reached(&mut vm, "written")?;
+    let pages = read_three_times(host, &mut vm, &written)?;
+
+    vm.go()?;
+    let compared = Stage::reached(&mut vm, "compared")?;
+    vm.go()?;
+    let overwritten = Stage::reached(&mut vm, "overwritten")?;
+    ensure!(overwritten.since(&compared, "diskcache_flushes")? > 0, "no write met a page that was in the store");
+    // The file system discards what a file no longer has.
+    for change in ["truncated", "unlinked"] {
+        vm.go()?;
+        let before = Stage::reached(&mut vm, "stored")?.stored()?;
+        vm.go()?;
+        let after = Stage::reached(&mut vm, change)?.stored()?;
+        ensure!(after + FEW_PAGES <= before, "{before} pages in the store, and {after} after files were {change}");
+    }
+    vm.go()?;
+    let remounted = Stage::reached(&mut vm, "remounted")?;
+    vm.go()?;
+    let again = Stage::reached(&mut vm, "read-remounted")?;
+    let (hits, read) = (again.since(&remounted, "diskcache_hits")?, again.pages_read_since(&remounted)?);
+    ensure!(
+        (hits, read) == (FEW_PAGES, 0),
+        "after the remount {hits} of {FEW_PAGES} pages out of the store, {read} read"
+    );
+    vm.go()?;
+    let left = Stage::reached(&mut vm, "resumed")?.stored()?;
+    ensure!(left == 0, "{left} pages are in the store after the device was suspended");
+    vm.go()?;
+    let removed = Stage::reached(&mut vm, "removed")?;
+    // The pool of the swap device is left.
+    let pools = host_counter(&removed.host, "store", "pools")?;
+    ensure!(pools == 1, "{pools} pools are left");
+    host.note(format!("{pages} pages of files"));
+    vm.go()?;
+    vm.finish()
+}
+
+/// Returns the pages of the files.
+fn read_three_times(host: &mut Host, vm: &mut Vm, written: &Stage) -> Result<u64> {
+    vm.go()?;
+    let once = Stage::reached(vm, "read-once")?;
+    let (pages, calls) = (once.since(written, "diskcache_puts")?, once.since(written, "hypercalls")?);
+    ensure!(once.pages_read_since(written)? == pages, "{pages} pages were put, and another number was read");
+    ensure!(pages >= calls * PAGES_A_CALL, "{pages} pages were put in {calls} calls");
+    let cold_gets = once.since(written, "get_calls")?;
+    ensure!(cold_gets == 0, "the store was asked {cold_gets} times for what it never got");
+    vm.go()?;
+    let again = Stage::reached(vm, "read-again")?;
+    let read = again.pages_read_since(&once)?;
+    ensure!(read == 0, "the second and the third pass read {read} pages of the disk");
+    let (hits, gets) = (again.since(&once, "diskcache_hits")?, again.since(&once, "get_calls")?);
+    ensure!(hits > pages, "only {hits} pages came out of the store in two passes over {pages}");
+    host.note(format!("{pages} pages put in {calls} calls, {hits} got in {gets}"));
+    Ok(pages)
+}
+
+fn stage(guest: &Guest, name: &str) -> Result<()> {
+    guest.sync(name, &json!(Counters::settled()?)).map(drop)
+}
+
+fn mount(guest: &Guest, disk: &CachedDisk) -> Result<Mount> {
+    guest.mount("ext4", "noatime,discard", &disk.path(), PLACE)
+}
+
+fn guest(guest: &mut Guest) -> Result<()> {
+    guest.load_driver(&[])?;
+    let disk = guest.cache_disk(DISK)?;
+    ensure!(guest.mount_ext4("/dev/vda", PLACE).is_err(), "the disk below the cache could be mounted");
+    // As many pages as a call carries.
+    guest.set(&format!("/sys/block/{}/bdi/read_ahead_kb", disk.name()), "256")?;
+    let size = guest.percent_of_memory(125)?;
+    let many = |step: &str, more: &[&str]| {
+        guest.load(&[&["files", step, PLACE, "--size", &size, "--files", MANY], more].concat())
+    };
+    let mounted = mount(guest, &disk)?;
+    many("write", &[])?;
+    mounted.off(guest)?;
+
+    let mounted = mount(guest, &disk)?;
+    let open = open_all(PLACE)?;
+    stage(guest, "written")?;
+    let once = many("read", &[])?;
+    stage(guest, "read-once")?;
+    let again = many("read", &["--passes", "2"])?;
+    stage(guest, "read-again")?;
+    let direct = many("read", &["--direct"])?;
+    let digests = (once.digest(), again.digest(), direct.digest());
+    ensure!(digests.0 == digests.1 && digests.1 == digests.2, "from the disk, the store, the disk: {digests:x?}");
+    stage(guest, "compared")?;
+    drop(open);
+    few_files(guest)?;
+    mounted.off(guest)?;
+
+    let mounted = mount(guest, &disk)?;
+    drop(open_all(FEW_PLACE)?);
+    stage(guest, "remounted")?;
+    few(guest, "read", &["--seed", "2"])?;
+    stage(guest, "read-remounted")?;
+    disk.suspend_and_resume()?;
+    stage(guest, "resumed")?;
+    guest.drop_page_cache()?;
+    let cached = few(guest, "read", &["--seed", "2"])?;
+    mounted.off(guest)?;
+    disk.off()?;
+    stage(guest, "removed")?;
+    let mounted = guest.mount_ext4("/dev/vda", PLACE)?;
+    ensure!(cached == few(guest, "read", &["--seed", "2"])?, "through the cache and from the disk alone differ");
+    mounted.off(guest)
+}
+
+fn few(guest: &Guest, step: &str, more: &[&str]) -> Result<u64> {
+    let base = ["files", step, FEW_PLACE, "--size", FEW_SIZE, "--files", FEW];
+    Ok(guest.load(&[&base, more].concat())?.digest())
+}
+
+/// Brings every page of the few files into the store.
+fn store_few(guest: &Guest, more: &[&str]) -> Result<()> {
+    guest.drop_page_cache()?;
+    few(guest, "read", more)?;
+    guest.drop_page_cache()?;
+    few(guest, "read", more)?;
+    stage(guest, "stored")
+}
+
+fn few_files(guest: &Guest) -> Result<()> {
+    for file in open_all(PLACE)? {
+        file.set_len(0)?;
+    }
+    fs::create_dir(FEW_PLACE)?;
+    // Written anew while an older copy is in the store: after a read, without one, and past the page cache.
+    few(guest, "write", &[])?;
+    guest.drop_page_cache()?;
+    few(guest, "read", &[])?;
+    guest.drop_page_cache()?;
+    few(guest, "rewrite", &[])?;
+    guest.drop_page_cache()?;
+    few(guest, "read", &["--rewritten", "1"])?;
+    guest.drop_page_cache()?;
+    few(guest, "overwrite", &["--rewritten", "1"])?;
+    guest.drop_page_cache()?;
+    few(guest, "read", &["--rewritten", "2", "--order", "random"])?;
+    few(guest, "overwrite", &["--rewritten", "2", "--direct"])?;
+    let cached = few(guest, "read", &["--rewritten", "3"])?;
+    ensure!(cached == few(guest, "read", &["--rewritten", "3", "--direct"])?, "cache and disk differ");
+    stage(guest, "overwritten")?;
+
+    store_few(guest, &["--rewritten", "3"])?;
+    for file in open_all(FEW_PLACE)? {
+        file.set_len(0)?;
+    }
+    guest.drop_page_cache()?;
+    stage(guest, "truncated")?;
+
+    few(guest, "write", &[])?;
+    store_few(guest, &[])?;
+    fs::remove_dir_all(FEW_PLACE)?;
+    guest.drop_page_cache()?;
+    stage(guest, "unlinked")?;
+
+    // New files get the blocks of those that are gone.
+    fs::create_dir(FEW_PLACE)?;
+    few(guest, "write", &["--seed", "2"])?;
+    guest.drop_page_cache()?;
+    few(guest, "read", &["--seed", "2"]).map(drop)
+}
+
+fn open_all(place: &str) -> Result<Vec<File>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(place)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            files.push(File::options().read(true).write(true).open(entry.path())?);
+        }
+    }
+    Ok(files)
+}
