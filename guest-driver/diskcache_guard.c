@@ -9,11 +9,11 @@
 
 #ifdef TMEM_DEBUG
 static bool tmem_naive_guard;
-module_param_named(naive_guard, tmem_naive_guard, bool, 0444);
+module_param_named(naive_guard, tmem_naive_guard, bool, 0644);
 MODULE_PARM_DESC(naive_guard,
 		 "STALE DATA: put what was read whatever was written meanwhile (debug builds)");
 #else
-#define tmem_naive_guard false
+static const bool tmem_naive_guard;
 #endif
 
 void tmem_guard_init(struct tmem_guard *guard)
@@ -67,7 +67,7 @@ bool tmem_guard_hold(struct tmem_guard *guard,
 				     SINGLE_DEPTH_NESTING);
 	if ((tmem_guard_unchanged(first, ticket->counts[0]) &&
 	     tmem_guard_unchanged(last, ticket->counts[1])) ||
-	    tmem_naive_guard)
+	    READ_ONCE(tmem_naive_guard))
 		return true;
 	tmem_guard_release(guard, ticket, *irq_flags);
 	return false;

@@ -11,6 +11,9 @@ pub const DONE: &str = "done";
 /// Name of the marker that ends a guest half that failed; its value is the reason.
 pub const FAILED: &str = "failed";
 
+/// Name of a marker whose value is a figure for people, where there is no host half to print it.
+pub const NOTE: &str = "note";
+
 /// A line for the console.
 #[must_use]
 pub fn line(name: &str, value: &Value) -> String {

@@ -62,7 +62,7 @@ fn run_host(images: &Images, initramfs: &Path, heard: &mut dyn FnMut(Outcome)) -
         cmdline: "tmem.emulated-host",
         silence: SILENCE,
         console: images.console,
-        disk: Some(disk.path()),
+        disk: disk.path(),
     };
     qemu::run(&machine, qemu::outcomes(heard))
 }

@@ -13,6 +13,8 @@ const HOST_KERNEL: &str = "6.12";
 const GUEST_MODULES: [&str; 5] = ["virtio_mmio", "virtio_blk", "virtio-rng", "button", "evdev"];
 /// Modules of the emulated host.
 const HOST_MODULES: [&str; 4] = ["kvm", "kvm_amd nested=0", "virtio_pci", "virtio_blk"];
+/// Modules of the disk of a guest in plain emulation.
+const PLAIN_MODULES: [&str; 1] = ["virtio_pci"];
 /// The module of the panic event: its name has changed.
 const PANIC_MODULES: [&str; 2] = ["pvpanic_mmio", "pvpanic"];
 
@@ -72,7 +74,7 @@ impl Images {
         self.kernel(HOST_KERNEL)
     }
 
-    /// A guest's initramfs: busybox, the driver (`debug` adds its test store), the load generator, the guest halves.
+    /// A guest's initramfs: busybox, the driver (`debug` adds its test store, and is for plain emulation), the load generator, the guest halves.
     ///
     /// # Errors
     /// Where the driver does not build or the image cannot be written.
@@ -87,6 +89,9 @@ impl Images {
             .file(&self.cases, "/bin/tmem-cases")?;
         if let Some(module) = driver.disk_cache {
             builder = builder.modules("disk-cache", kernel, &["dm_mod"])?.module_file("disk-cache", &module, "")?;
+        }
+        if debug {
+            builder = builder.modules("boot", kernel, &PLAIN_MODULES)?;
         }
         for name in PANIC_MODULES {
             if let Ok(with) = builder.clone().modules("boot", kernel, &[name]) {

@@ -3,11 +3,15 @@
 
 use super::qemu::{self, CPU, Emulated, End};
 use super::{Images, Job, Outcome};
+use crate::host::make_ext4;
 use crate::marker;
 use anyhow::Result;
 use std::time::{Duration, Instant};
+use tempfile::NamedTempFile;
 
 const MEMORY_MIB: u32 = 256;
+/// Size of its disk, which has an empty ext4 and is a sparse file of this machine.
+const DISK_BYTES: u64 = 64 << 20;
 /// Longer than any case: the guest has no heartbeat, which would swap.
 const SILENCE: Duration = Duration::from_secs(600);
 
@@ -18,6 +22,9 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
     let mut last = String::new();
     for case in &job.cases {
         let started = Instant::now();
+        let disk = NamedTempFile::new_in(images.scratch())?;
+        disk.as_file().set_len(DISK_BYTES)?;
+        make_ext4(disk.path())?;
         let machine = Emulated {
             cpu: CPU,
             cpus: 2,
@@ -27,12 +34,13 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
             cmdline: &format!("loglevel=4 oops=panic panic_on_warn=1 watchdog_thresh=60 tmem.case={}", case.name),
             silence: SILENCE,
             console: images.console,
-            disk: None,
+            disk: disk.path(),
         };
-        let mut ended = None;
+        let (mut ended, mut notes) = (None, Vec::new());
         let end = qemu::run(&machine, |line| match marker::parse(line) {
             Some((marker::DONE, _)) => ended = Some(None),
             Some((marker::FAILED, why)) => ended = Some(Some(why.as_str().unwrap_or_default().to_owned())),
+            Some((marker::NOTE, figure)) => notes.push(figure.as_str().unwrap_or_default().to_owned()),
             _ => {}
         })?;
         let (End::Off(tail) | End::Hung(tail)) = end;
@@ -43,7 +51,7 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
             case: case.name.to_owned(),
             kernel: job.kernel.clone(),
             seconds: started.elapsed().as_secs_f64(),
-            notes: Vec::new(),
+            notes,
             failure,
         });
     }

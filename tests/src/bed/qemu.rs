@@ -41,7 +41,7 @@ pub(super) struct Emulated<'a> {
     /// Whether what it says is printed.
     pub console: bool,
     /// A disk image of this machine, as `/dev/vda`; nothing of it is cached here.
-    pub disk: Option<&'a Path>,
+    pub disk: &'a Path,
 }
 
 /// How a machine ended, with its last lines.
@@ -55,11 +55,9 @@ pub(super) enum End {
 
 /// Runs the machine until it powers off or hangs; `line` hears each line of its serial port.
 pub(super) fn run(machine: &Emulated<'_>, mut line: impl FnMut(&str)) -> Result<End> {
-    let mut command = Command::new(QEMU);
-    if let Some(disk) = machine.disk {
-        command.arg("-drive").arg(format!("file={},if=virtio,format=raw,cache=none", disk.display()));
-    }
-    let mut process = command
+    let mut process = Command::new(QEMU)
+        .arg("-drive")
+        .arg(format!("file={},if=virtio,format=raw,cache=none", machine.disk.display()))
         .args(["-machine", "q35,accel=tcg,smm=off", "-nodefaults", "-nographic", "-serial", "stdio", "-no-reboot"])
         .args(["-cpu", machine.cpu, "-smp", &machine.cpus.to_string(), "-m", &machine.memory_mib.to_string()])
         .arg("-kernel")

@@ -6,6 +6,7 @@ mod cleancache;
 mod control;
 mod demo;
 mod disk_cache;
+mod disk_cache_races;
 mod endings;
 mod exactness;
 mod fork;
@@ -54,6 +55,9 @@ pub const ALL: &[Case] = &[
     cleancache::CASE,
     cleancache::LARGE_CASE,
     disk_cache::CASE,
+    disk_cache_races::CASE,
+    disk_cache_races::LONG_CASE,
+    disk_cache_races::NAIVE_CASE,
     demo::CASE,
 ];
 

@@ -26,6 +26,16 @@ const MKFS_OPTIONS: [&str; 8] = [
     "-F",
 ];
 
+/// Makes an empty ext4 that fills the file.
+///
+/// # Errors
+/// Where there is no `mkfs.ext4` (package e2fsprogs), or it fails.
+pub(crate) fn make_ext4(path: &Path) -> Result<()> {
+    let output = Command::new(MKFS).args(MKFS_OPTIONS).arg(path).output().context("cannot start mkfs.ext4")?;
+    ensure!(output.status.success(), "mkfs.ext4: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
 /// The files that a host half works with. They lie where the bed put them.
 #[derive(Clone, Debug)]
 pub struct Files {
@@ -108,8 +118,7 @@ impl Host {
     /// Where the file cannot be made, or there is no `mkfs.ext4` (package e2fsprogs).
     pub fn ext4_disk(&self, name: &str, bytes: u64) -> Result<PathBuf> {
         let path = self.disk(name, bytes)?;
-        let output = Command::new(MKFS).args(MKFS_OPTIONS).arg(&path).output().context("cannot start mkfs.ext4")?;
-        ensure!(output.status.success(), "mkfs.ext4: {}", String::from_utf8_lossy(&output.stderr));
+        make_ext4(&path)?;
         Ok(path)
     }
 
