@@ -43,12 +43,25 @@ impl Suite {
         for part in ["lists/partial", "archives/partial", "debs"] {
             fs::create_dir_all(dir.join(part))?;
         }
+        let suite = Self { name: name.to_owned(), dir, _lock: lock };
+        fs::write(suite.dir.join("sources.list"), format!("{}\n", suite.source()?))?;
+        fs::write(suite.dir.join("status"), "")?;
+        fs::write(suite.dir.join("apt.conf"), configuration(&suite.dir))?;
+        Ok(suite)
+    }
+
+    /// The suite as a line of apt's sources.
+    pub(crate) fn source(&self) -> Result<String> {
         // No Signed-By where the keyring is elsewhere: then apt's trusted keys decide.
         let signed = if Path::new(KEYRING).exists() { format!("[signed-by={KEYRING}] ") } else { String::new() };
-        fs::write(dir.join("sources.list"), format!("deb {signed}{} {name} main\n", mirror::address()?))?;
-        fs::write(dir.join("status"), "")?;
-        fs::write(dir.join("apt.conf"), configuration(&dir))?;
-        Ok(Self { name: name.to_owned(), dir, _lock: lock })
+        Ok(format!("deb {signed}{} {} main", mirror::address()?, self.name))
+    }
+
+    /// What changes whenever the suite does: the text that its archive signed, as fetched by [`Suite::refresh`].
+    pub(crate) fn state(&self) -> Result<Vec<u8>> {
+        let lists = fs::read_dir(self.dir.join("lists"))?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        let release = lists.iter().find(|path| path.as_os_str().as_encoded_bytes().ends_with(b"Release"));
+        Ok(fs::read(release.with_context(|| format!("apt has no Release of {}", self.name))?)?)
     }
 
     /// Fetches the suite's index unless that was done a short while ago.
@@ -128,6 +141,17 @@ pub(crate) fn unpack(deb: &Path, into: &Path) -> Result<()> {
     Run::new("dpkg").arg("-x").arg(deb).arg(into).done()
 }
 
+/// What the machine's apt says of proxies, each as a line of its configuration: for programs that leave it aside.
+pub(crate) fn proxies() -> Result<Vec<String>> {
+    let settings = Run::new("apt-config").args(["--format", "%F \"%v\";%n", "dump"]).text()?;
+    Ok(settings.lines().filter(|line| is_proxy(line)).map(str::to_owned).collect())
+}
+
+fn is_proxy(line: &str) -> bool {
+    let (name, value) = line.split_once(' ').unwrap_or((line, ""));
+    name.starts_with("Acquire::") && name.to_ascii_lowercase().contains("proxy") && value != "\"\";"
+}
+
 /// Read by apt after the machine's own configuration, so that proxies and credentials stay as they are there.
 fn configuration(dir: &Path) -> String {
     let dir = dir.display();
@@ -187,6 +211,14 @@ mod tests {
         .unwrap();
         assert_eq!(package.version, "1:6.1-2");
         assert_eq!(package.depends, ["base", "linux-image-x", "kbuild"]);
+    }
+
+    #[test]
+    fn only_proxies_that_are_set_are_taken() {
+        assert!(is_proxy("Acquire::http::Proxy \"http://proxy.example:3142\";"));
+        assert!(!is_proxy("Acquire::http::Proxy \"\";"));
+        assert!(!is_proxy("Acquire::Languages \"proxy\";"));
+        assert!(!is_proxy("APT::Proxy \"http://proxy.example\";"));
     }
 
     #[test]

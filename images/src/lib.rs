@@ -14,6 +14,8 @@ mod build_root;
 mod cache;
 mod command;
 mod cpio;
+pub mod debian;
+pub mod disk;
 pub mod driver;
 pub mod initramfs;
 pub mod kernels;

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::{command::Run, progress::Step};
 
 /// A package and a file that is there when it is installed.
-const NEEDED: [(&str, &str); 16] = [
+const NEEDED: [(&str, &str); 18] = [
     ("bc", "/usr/bin/bc"),
     ("bison", "/usr/bin/bison"),
     ("busybox-static", "/bin/busybox"),
@@ -20,9 +20,12 @@ const NEEDED: [(&str, &str); 16] = [
     ("libc6-dev", "/usr/include/stdio.h"),
     ("libelf-dev", "/usr/include/libelf.h"),
     ("make", "/usr/bin/make"),
+    ("mmdebstrap", "/usr/bin/mmdebstrap"),
     ("mount", "/usr/bin/mount"),
     ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
     ("strace", "/usr/bin/strace"),
+    // Who is not root installs Debian in a namespace of users.
+    ("uidmap", "/usr/bin/newuidmap"),
     ("xz-utils", "/usr/bin/xz"),
 ];
 

@@ -36,6 +36,9 @@ pub enum Under {
     /// A guest with two CPUs in plain emulation, its calls answered by the test store inside it: real concurrency,
     /// which the emulated host cannot give. Such a case has no host half.
     PlainEmulation,
+    /// As [`Under::Kvm`], with Debian's own kernel, initrd and root disk: the suite whose kernel is of that name. Each
+    /// such case has a disk of its own.
+    Debian,
 }
 
 /// Every kernel of Debian's that the driver supports.
@@ -50,6 +53,8 @@ impl Runs {
     pub const ON_5_10: Self = Self { test: &["5.10"], soak: &["5.10"], under: Under::Kvm };
     /// On the reference kernel, the only one that has cleancache.
     pub const ON_REFERENCE: Self = Self { test: &["5.10-reference"], soak: &["5.10-reference"], under: Under::Kvm };
+    /// In Debian, with the suite's own kernel.
+    pub const ON_DEBIAN: Self = Self { test: &["6.1"], soak: &["6.1"], under: Under::Debian };
 
     /// The same, in the soak only.
     #[must_use]

@@ -22,7 +22,7 @@ enum Command {
     Test(run::Arguments),
     /// Run what is too long for every change: all cases on all kernels, sanitizers
     Soak(run::Arguments),
-    /// Fetch guest kernels and build the driver for each
+    /// Fetch guest kernels and build the driver for each; `image debian` makes a root disk
     Image(image::Arguments),
     /// Measure the store against zram and bare codecs on the same pages; --help has the options
     #[command(disable_help_flag = true)]

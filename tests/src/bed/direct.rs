@@ -1,5 +1,6 @@
 //! This machine itself, where its KVM has hardware behind it.
 
+use super::files::{DISKS, GuestFiles};
 use super::qemu::outcomes;
 use super::{Images, Job, Outcome};
 use anyhow::{Context, Result};
@@ -9,13 +10,16 @@ use std::process::{Command, Stdio};
 
 /// Runs the job's cases here. Returns the last lines, of which there are none: everything else went to stderr.
 pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) -> Result<String> {
-    let kernel = images.kernel(&job.kernel)?;
+    let guest = GuestFiles::of(images, job)?;
     // Not in /tmp, which may be memory: the demo compares with a disk.
     let directory = tempfile::tempdir_in(images.scratch())?;
     let of_kernel = directory.path().join("images").join(&job.kernel);
     fs::create_dir_all(&of_kernel)?;
-    fs::copy(&kernel.bzimage, of_kernel.join("bzImage"))?;
-    fs::copy(images.guest(&kernel, false)?, of_kernel.join("initramfs"))?;
+    fs::copy(&guest.kernel, of_kernel.join("bzImage"))?;
+    fs::copy(&guest.initramfs, of_kernel.join("initramfs"))?;
+    for (disk, name) in guest.disks.iter().flatten().zip(DISKS) {
+        images::disk::copy(disk, &of_kernel.join(name))?;
+    }
 
     let mut process = Command::new(&images.cases)
         .arg("host")

@@ -4,10 +4,11 @@
 //! every guest kernel. Even so the whole host hangs or dies once in a while; what was left to run is then run on a new
 //! one, and a case that takes three hosts down has failed.
 
+use super::files::GuestFiles;
 use super::qemu::{self, CPU, Emulated, End, HEARTBEAT};
 use super::{Images, Job, Outcome};
 use anyhow::Result;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::NamedTempFile;
 
@@ -22,8 +23,7 @@ const HOSTS: u32 = 3;
 
 /// Runs the job's cases in an emulated host. Returns its last lines.
 pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) -> Result<String> {
-    let kernel = images.kernel(&job.kernel)?;
-    let guest = images.guest(&kernel, false)?;
+    let guest = GuestFiles::of(images, job)?;
     let mut left: Vec<_> = job.cases.iter().map(|case| case.name).collect();
     let mut hosts = 0;
     loop {
@@ -32,8 +32,8 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
             job.kernel,
             left.join(" ")
         );
-        let initramfs = images.host(&kernel, &guest, &script)?;
-        let end = run_host(images, &initramfs, &mut |outcome| {
+        let initramfs = images.host(&guest, &script)?;
+        let end = run_host(images, &guest, &initramfs, &mut |outcome| {
             left.retain(|name| *name != outcome.case);
             heard(outcome);
         })?;
@@ -49,10 +49,11 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
     }
 }
 
-fn run_host(images: &Images, initramfs: &Path, heard: &mut dyn FnMut(Outcome)) -> Result<End> {
+fn run_host(images: &Images, guest: &GuestFiles, initramfs: &Path, heard: &mut dyn FnMut(Outcome)) -> Result<End> {
     let kernel = images.host_kernel()?;
     let disk = NamedTempFile::new_in(images.scratch())?;
     disk.as_file().set_len(DISK_BYTES)?;
+    let lent: Vec<_> = guest.disks.iter().flatten().map(PathBuf::as_path).collect();
     let machine = Emulated {
         cpu: &format!("{CPU},+svm,+npt"),
         cpus: 1,
@@ -62,7 +63,9 @@ fn run_host(images: &Images, initramfs: &Path, heard: &mut dyn FnMut(Outcome)) -
         cmdline: "tmem.emulated-host",
         silence: SILENCE,
         console: images.console,
-        disk: disk.path(),
+        disks: &[disk.path()],
+        // In the order of the cases' names for them, after the host's own.
+        lent: &lent,
     };
     qemu::run(&machine, qemu::outcomes(heard))
 }

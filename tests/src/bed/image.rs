@@ -1,5 +1,6 @@
 //! The images that the beds boot: a guest's for each kernel, and that of the emulated host.
 
+use super::files::GuestFiles;
 use crate::host::MKFS;
 use anyhow::{Context, Result};
 use images::initramfs::Builder;
@@ -21,7 +22,7 @@ const PANIC_MODULES: [&str; 2] = ["pvpanic_mmio", "pvpanic"];
 /// Makes images, from the cache where it has them.
 #[derive(Debug)]
 pub struct Images {
-    cache: Cache,
+    pub(super) cache: Cache,
     /// The `tmem` command, static.
     pub tmem: PathBuf,
     /// The case runner, static.
@@ -101,20 +102,20 @@ impl Images {
         builder.init("tmem-cases guest; poweroff -f").build(&self.cache)
     }
 
-    /// An emulated host's initramfs: the programs, the guest's kernel and initramfs, and `script` to run.
+    /// An emulated host's initramfs: the programs, what its VMs boot but for disks, and `script` to run.
     ///
     /// # Errors
     /// Where the image cannot be written.
-    pub fn host(&self, guest_kernel: &Kernel, guest: &Path, script: &str) -> Result<PathBuf> {
-        let name = &guest_kernel.recipe.name;
+    pub(super) fn host(&self, guest: &GuestFiles, script: &str) -> Result<PathBuf> {
+        let name = &guest.name;
         Builder::new()
             .busybox()?
             .modules("boot", &self.host_kernel()?, &HOST_MODULES)?
             .file(&self.tmem, "/bin/tmem")?
             .file(&self.cases, "/bin/tmem-cases")?
             .program(MKFS)?
-            .file(&guest_kernel.bzimage, &format!("/images/{name}/bzImage"))?
-            .file(guest, &format!("/images/{name}/initramfs"))?
+            .file(&guest.kernel, &format!("/images/{name}/bzImage"))?
+            .file(&guest.initramfs, &format!("/images/{name}/initramfs"))?
             .init(&format!("{script}\npoweroff -f"))
             .build(&self.cache)
     }

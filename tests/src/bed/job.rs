@@ -28,7 +28,8 @@ pub fn jobs(chosen: &[(String, &'static Case)]) -> VecDeque<Job> {
     let mut jobs: Vec<Job> = Vec::new();
     for (kernel, case) in chosen {
         let under = case.runs.under;
-        let fits = |job: &&mut Job| job.kernel == *kernel && job.under == under && job.cases.len() < CASES_PER_JOB;
+        let most = if under == Under::Debian { 1 } else { CASES_PER_JOB };
+        let fits = |job: &&mut Job| job.kernel == *kernel && job.under == under && job.cases.len() < most;
         match jobs.iter_mut().find(fits) {
             Some(job) => job.cases.push(case),
             None => jobs.push(Job { kernel: kernel.clone(), cases: vec![case], under }),
@@ -60,8 +61,8 @@ fn work(bed: Bed, images: &Images, queue: &Mutex<VecDeque<Job>>, report: &(impl 
         };
         let ended = match (job.under, bed) {
             (Under::PlainEmulation, _) => plain::run(images, &job, &mut heard),
-            (Under::Kvm, Bed::Direct) => direct::run(images, &job, &mut heard),
-            (Under::Kvm, Bed::Emulated) => emulated::run(images, &job, &mut heard),
+            (Under::Kvm | Under::Debian, Bed::Direct) => direct::run(images, &job, &mut heard),
+            (Under::Kvm | Under::Debian, Bed::Emulated) => emulated::run(images, &job, &mut heard),
         };
         let why = match ended {
             Ok(tail) => format!("its machine ended before it reported\n{tail}"),

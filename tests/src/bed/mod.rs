@@ -5,6 +5,7 @@
 
 mod direct;
 mod emulated;
+mod files;
 mod image;
 mod job;
 mod outcome;

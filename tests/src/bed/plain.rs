@@ -34,7 +34,8 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
             cmdline: &format!("loglevel=4 oops=panic panic_on_warn=1 watchdog_thresh=60 tmem.case={}", case.name),
             silence: SILENCE,
             console: images.console,
-            disk: disk.path(),
+            disks: &[disk.path()],
+            lent: &[],
         };
         let (mut ended, mut notes) = (None, Vec::new());
         let end = qemu::run(&machine, |line| match marker::parse(line) {

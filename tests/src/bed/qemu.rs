@@ -40,8 +40,10 @@ pub(super) struct Emulated<'a> {
     pub silence: Duration,
     /// Whether what it says is printed.
     pub console: bool,
-    /// A disk image of this machine, as `/dev/vda`; nothing of it is cached here.
-    pub disk: &'a Path,
+    /// Disk images of this machine, as `/dev/vda` and so on; nothing of them is cached here.
+    pub disks: &'a [&'a Path],
+    /// More of them, of which the machine writes to a copy that ends with it.
+    pub lent: &'a [&'a Path],
 }
 
 /// How a machine ended, with its last lines.
@@ -55,9 +57,14 @@ pub(super) enum End {
 
 /// Runs the machine until it powers off or hangs; `line` hears each line of its serial port.
 pub(super) fn run(machine: &Emulated<'_>, mut line: impl FnMut(&str)) -> Result<End> {
-    let mut process = Command::new(QEMU)
-        .arg("-drive")
-        .arg(format!("file={},if=virtio,format=raw,cache=none", machine.disk.display()))
+    let mut command = Command::new(QEMU);
+    for disk in machine.disks {
+        command.arg("-drive").arg(format!("file={},if=virtio,format=raw,cache=none", disk.display()));
+    }
+    for disk in machine.lent {
+        command.arg("-drive").arg(format!("file={},if=virtio,format=raw,snapshot=on", disk.display()));
+    }
+    let mut process = command
         .args(["-machine", "q35,accel=tcg,smm=off", "-nodefaults", "-nographic", "-serial", "stdio", "-no-reboot"])
         .args(["-cpu", machine.cpu, "-smp", &machine.cpus.to_string(), "-m", &machine.memory_mib.to_string()])
         .arg("-kernel")

@@ -4,6 +4,7 @@ mod backing_disk;
 mod boot;
 mod cleancache;
 mod control;
+mod debian;
 mod demo;
 mod disk_cache;
 mod disk_cache_races;
@@ -59,6 +60,7 @@ pub const ALL: &[Case] = &[
     disk_cache_races::LONG_CASE,
     disk_cache_races::NAIVE_CASE,
     demo::CASE,
+    debian::LOGIN_CASE,
 ];
 
 /// The case of that name.

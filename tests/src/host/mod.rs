@@ -130,6 +130,16 @@ impl Host {
         if Self::owns_machine() { Ok("/dev/vda".into()) } else { self.disk(name, bytes) }
     }
 
+    /// The disks of a Debian guest: its root, and one with the programs of the guest halves.
+    #[must_use]
+    pub(super) fn debian_disks(&self) -> [PathBuf; 2] {
+        if Self::owns_machine() {
+            ["/dev/vdb", "/dev/vdc"].map(PathBuf::from)
+        } else {
+            ["root", "programs"].map(|name| self.files.images.join(&self.kernel).join(name))
+        }
+    }
+
     /// Writes the VM's configuration and starts it.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The VM that a case wants, and its `vm.toml`.
 
+use super::Host;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -81,6 +82,18 @@ impl Spec {
     #[must_use]
     pub fn arguments<const N: usize>(mut self, words: [&str; N]) -> Self {
         self.arguments.extend(words.map(str::to_owned));
+        self
+    }
+
+    /// The same with the disks of a Debian guest before the others.
+    #[must_use]
+    pub fn debian(mut self, host: &Host) -> Self {
+        let [root, programs] = host.debian_disks();
+        self.disks.splice(0..0, [Disk::writable(root), Disk { read_only: true, ..Disk::writable(programs) }]);
+        self.cmdline += " root=/dev/vda systemd.show_status=false";
+        if !self.cmdline.contains("tmem.login") {
+            self.cmdline += " systemd.mask=serial-getty@ttyS0.service";
+        }
         self
     }
 

@@ -1,6 +1,6 @@
 //! A running VM.
 
-use super::console::Console;
+use super::console::{Console, Said};
 use super::spec::Spec;
 use crate::marker;
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,18 +62,41 @@ impl Vm {
     /// # Errors
     /// Where the guest half fails, says something else, or falls silent; with the console's last lines.
     pub fn expect(&mut self, name: &str) -> Result<Value> {
-        match self.console.next(self.patience) {
-            Ok(Some((said, value))) if said == name => Ok(value),
-            Ok(Some((said, value))) if said == marker::FAILED => {
-                bail!("the guest half failed: {}\n{}", value.as_str().unwrap_or_default(), self.console.tail())
+        loop {
+            match self.console.next(self.patience) {
+                Ok(Some(Said::Prompt(_))) => {}
+                Ok(Some(Said::Marker(said, value))) if said == name => return Ok(value),
+                other => bail!("{}", self.unexpected(name, other)?),
             }
-            Ok(Some((said, _))) => bail!("the guest half said {said} instead of {name}\n{}", self.console.tail()),
-            Ok(None) => {
-                let status = self.wait()?;
-                bail!("the VM ended ({status}) before {name}\n{}", self.console.tail())
-            }
-            Err(_) => bail!("no {name} within {:?}\n{}", self.patience, self.console.tail()),
         }
+    }
+
+    /// Waits until the guest asks with a line that ends so, and returns the line.
+    ///
+    /// # Errors
+    /// As [`Vm::expect`].
+    pub fn expect_prompt(&mut self, end: &str) -> Result<String> {
+        loop {
+            match self.console.next(self.patience) {
+                Ok(Some(Said::Prompt(line))) if line.ends_with(end) => return Ok(line),
+                Ok(Some(Said::Prompt(_))) => {}
+                other => bail!("{}", self.unexpected(end, other)?),
+            }
+        }
+    }
+
+    /// Why that was not `wanted`, with the console's last lines.
+    fn unexpected(&mut self, wanted: &str, said: Result<Option<Said>, RecvTimeoutError>) -> Result<String> {
+        let why = match said {
+            Ok(Some(Said::Marker(name, value))) if name == marker::FAILED => {
+                format!("the guest half failed: {}", value.as_str().unwrap_or_default())
+            }
+            Ok(Some(Said::Marker(name, _))) => format!("the guest half said {name} instead of {wanted}"),
+            Ok(Some(Said::Prompt(line))) => format!("the guest asked {line} instead of {wanted}"),
+            Ok(None) => format!("the VM ended ({}) before {wanted}", self.wait()?),
+            Err(_) => format!("no {wanted} within {:?}", self.patience),
+        };
+        Ok(format!("{why}\n{}", self.console.tail()))
     }
 
     /// Lets a guest half that waits go on.

@@ -1,4 +1,4 @@
-//! `cargo xtask image` and `cargo xtask clean`.
+//! `cargo xtask image` itself: kernels, and the driver for each.
 
 use std::iter;
 
@@ -11,7 +11,7 @@ use images::{
 
 /// Arguments of `cargo xtask image`.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub struct KernelArguments {
     /// Only this kernel: 5.10, 5.10-reference, 5.10-debug, 6.1, 6.12 or sid [default: all]
     #[arg(long)]
     kernel: Option<String>,
@@ -24,7 +24,7 @@ pub struct Arguments {
 }
 
 /// Fetches kernels, builds the driver for each, and prints where they are.
-pub fn run(arguments: &Arguments) -> Result<()> {
+pub fn run(arguments: &KernelArguments) -> Result<()> {
     let recipes = match &arguments.kernel {
         Some(name) => vec![kernels::named(name)?],
         None => kernels::all().iter().collect(),
@@ -38,17 +38,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     bail!("not made: {}", failed.iter().map(|recipe| recipe.name.as_str()).collect::<Vec<_>>().join(", "))
 }
 
-/// Empties the cache.
-pub fn clean() -> Result<()> {
-    let cache = Cache::open()?;
-    let root = cache.root().to_owned();
-    cache.clear()?;
-    println!("emptied {}", root.display());
-    Ok(())
-}
-
 /// Makes one kernel ready. A failure is printed; it counts only where that version is known to work.
-fn made(cache: &Cache, recipe: &'static Recipe, arguments: &Arguments) -> bool {
+fn made(cache: &Cache, recipe: &'static Recipe, arguments: &KernelArguments) -> bool {
     let kernel = match kernels::fetch(cache, &recipe.name) {
         Ok(kernel) => kernel,
         Err(error) => {
@@ -67,7 +58,7 @@ fn made(cache: &Cache, recipe: &'static Recipe, arguments: &Arguments) -> bool {
     }
 }
 
-fn show(cache: &Cache, kernel: &Kernel, arguments: &Arguments) -> Result<()> {
+fn show(cache: &Cache, kernel: &Kernel, arguments: &KernelArguments) -> Result<()> {
     let standing = if kernel.is_known_good() { "known good" } else { "newer than recorded" };
     println!("{} {} ({standing})", kernel.recipe.name, kernel.release);
     println!("  image    {}", kernel.bzimage.display());
