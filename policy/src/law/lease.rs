@@ -126,24 +126,37 @@ fn fit(leases: &mut [Lease], level: Level, pool: u64) {
     }
 }
 
-/// Gives to those below their target what is free: neither leased nor, by a store that cannot shrink as fast as its
-/// lease, still in use.
+/// Gives to those below their target. First as far as they hold it anyway, which takes no memory; then what is free:
+/// neither leased nor, by a store that cannot shrink as fast as its lease, still in use.
 fn grow(leases: &mut [Lease], share: &Share, level: Level, pool: u64) {
-    let taken = sum(leases.iter().map(|lease| lease.bytes.max(lease.holding.used_bytes)));
     let smallest = share.min_change.0.max(1);
-    let wanted = |lease: &Lease| {
+    let next = |lease: &Lease| {
         let gap = target(&lease.holding, level).saturating_sub(lease.bytes);
-        if gap < smallest { 0 } else { share.grow_step.of(gap).max(smallest).min(gap) }
+        lease.bytes + if gap < smallest { 0 } else { share.grow_step.of(gap).max(smallest).min(gap) }
     };
-    let takers: Vec<Taker> = leases.iter().map(wanted).map(|bytes| Taker { cap: bytes, weight: bytes }).collect();
-    let given = fill(pool.saturating_sub(taken), &takers);
-    for ((lease, taker), given) in leases.iter_mut().zip(takers).zip(given) {
-        if given > 0 {
-            lease.bytes += given;
+    let (before, next): (Vec<u64>, Vec<u64>) = leases.iter().map(|lease| (lease.bytes, next(lease))).unzip();
+
+    let leased = sum(before.iter().copied());
+    let held = leases.iter().zip(&next).map(|(lease, next)| lease.holding.used_bytes.min(*next)).collect::<Vec<_>>();
+    give(leases, pool.saturating_sub(leased), &held);
+    let taken = sum(leases.iter().map(|lease| lease.bytes.max(lease.holding.used_bytes)));
+    give(leases, pool.saturating_sub(taken), &next);
+
+    for ((lease, before), next) in leases.iter_mut().zip(before).zip(next) {
+        if lease.bytes > before {
             lease.reason = Reason::Grow;
-        } else if taker.cap > 0 {
+        } else if next > before {
             lease.reason = Reason::NoRoom;
         }
+    }
+}
+
+/// Shares an amount out among those below these bytes, in proportion to how far.
+fn give(leases: &mut [Lease], amount: u64, up_to: &[u64]) {
+    let lacking = leases.iter().zip(up_to).map(|(lease, up_to)| up_to.saturating_sub(lease.bytes));
+    let takers: Vec<Taker> = lacking.map(|bytes| Taker { cap: bytes, weight: bytes }).collect();
+    for (lease, given) in leases.iter_mut().zip(fill(amount, &takers)) {
+        lease.bytes += given;
     }
 }
 
@@ -193,6 +206,13 @@ mod tests {
     fn what_is_still_in_use_is_not_given_away() {
         let found = steps(Level::Soft, 300, &[holding(150, 300, 300), holding(150, 100, 100)]);
         assert_eq!(found, [(150, Reason::HostShort), (100, Reason::NoRoom)]);
+    }
+
+    #[test]
+    fn what_a_store_holds_anyway_is_given_to_it_at_once() {
+        assert_eq!(steps(Level::High, 300, &[holding(300, 0, 290)]), [(300, Reason::Grow)]);
+        let found = steps(Level::High, 300, &[holding(150, 50, 120), holding(150, 100, 290)]);
+        assert_eq!(found, [(120, Reason::Grow), (150, Reason::Grow)], "more is not free");
     }
 
     #[test]
