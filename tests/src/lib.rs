@@ -16,3 +16,4 @@ pub mod guest;
 pub mod host;
 pub mod marker;
 pub mod payload;
+pub mod traffic;

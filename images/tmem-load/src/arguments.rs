@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -31,6 +31,11 @@ pub struct Arguments {
 pub enum Other {
     /// Writes, reads or rewrites files that hold the pattern, and checks every page read
     Files(FileArguments),
+    /// Keeps values in memory for a peer that fills and reads them over the network
+    Serve {
+        /// Where to listen, like 0.0.0.0:7777
+        address: SocketAddr,
+    },
 }
 
 /// What pages hold.

@@ -1,4 +1,5 @@
-//! Load generator for guests: fills memory or files, rewrites them and checks every page.
+//! Load generator for guests: fills memory or files, rewrites them and checks every page; or keeps what a peer on the
+//! network fills it with.
 //!
 //! It needs little memory beside the working set, one byte a page, so that what is swapped is the load.
 
@@ -9,6 +10,7 @@ mod order;
 mod pattern;
 mod region;
 mod report;
+mod serve;
 mod working_set;
 
 use std::{io, process::ExitCode, thread, time::Duration, time::Instant};
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     let result = match &arguments.other {
         None => load_memory(&arguments.memory).and_then(|report| print(&report)),
         Some(Other::Files(arguments)) => load_files(arguments).and_then(|report| print(&report)),
+        Some(Other::Serve { address }) => serve::serve(*address).map(|()| 0),
     };
     match result {
         Ok(0) => ExitCode::SUCCESS,

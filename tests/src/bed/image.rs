@@ -13,9 +13,11 @@ const HOST_KERNEL: &str = "6.12";
 /// Modules of a guest: devices of our VMM, the panic event, the power button, and what cases use.
 const GUEST_MODULES: [&str; 5] = ["virtio_mmio", "virtio_blk", "virtio-rng", "button", "evdev"];
 /// Modules of the emulated host.
-const HOST_MODULES: [&str; 4] = ["kvm", "kvm_amd nested=0", "virtio_pci", "virtio_blk"];
+const HOST_MODULES: [&str; 5] = ["kvm", "kvm_amd nested=0", "virtio_pci", "virtio_blk", "tun"];
 /// Modules of the disk of a guest in plain emulation.
 const PLAIN_MODULES: [&str; 1] = ["virtio_pci"];
+/// Module of a guest's network card, loaded by the cases that have one. Our own kernels have none.
+const NETWORK_MODULES: [&str; 1] = ["virtio_net"];
 /// The module of the panic event: its name has changed.
 const PANIC_MODULES: [&str; 2] = ["pvpanic_mmio", "pvpanic"];
 
@@ -98,6 +100,9 @@ impl Images {
             if let Ok(with) = builder.clone().modules("boot", kernel, &[name]) {
                 builder = with;
             }
+        }
+        if let Ok(with) = builder.clone().modules("network", kernel, &NETWORK_MODULES) {
+            builder = with;
         }
         builder.init("tmem-cases guest; poweroff -f").build(&self.cache)
     }

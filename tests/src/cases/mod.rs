@@ -10,6 +10,7 @@ mod disk_cache;
 mod disk_cache_races;
 mod endings;
 mod exactness;
+mod flood;
 mod fork;
 mod frontswap;
 mod full_store;
@@ -17,13 +18,17 @@ mod hog;
 mod huge_pages;
 mod kexec;
 mod killed;
+mod lost_tap;
 mod nearly_full;
+mod network;
+mod network_values;
 mod readahead;
 mod refusals;
 mod reload;
 mod restart;
 mod swapoff;
 mod two_hogs;
+mod two_networks;
 
 use crate::case::Case;
 
@@ -43,6 +48,11 @@ pub const ALL: &[Case] = &[
     backing_disk::CASE,
     full_store::CASE,
     control::CASE,
+    network::CASE,
+    network_values::CASE,
+    two_networks::CASE,
+    flood::CASE,
+    lost_tap::CASE,
     nearly_full::CASE,
     nearly_full::ON_TWO_CPUS_CASE,
     nearly_full::NAIVE_CASE,

@@ -51,7 +51,8 @@ fn host(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
-fn refused(output: &Output, code: i32, reason: &str) -> Result<()> {
+/// The command ended with this code and said why.
+pub(super) fn refused(output: &Output, code: i32, reason: &str) -> Result<()> {
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.code() == Some(code), "{} instead of {code}: {error}", output.status);
     ensure!(error.contains(reason), "the error does not name {reason}: {error}");

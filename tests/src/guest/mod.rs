@@ -5,12 +5,14 @@ mod driver;
 mod files;
 mod load;
 mod mapper;
+mod network;
 mod swap;
 
 pub use counters::{Cleancache, Counters, vmstat};
 pub use files::Mount;
 pub use load::{Load, LoadReport};
 pub use mapper::CachedDisk;
+pub use network::ValueServer;
 pub use swap::Swap;
 
 use crate::case::Case;

@@ -1,10 +1,14 @@
 //! The host half of a case: starts VMs by `tmem run` and controls them by the `tmem` command, as a user does.
 
 mod console;
+mod network;
 mod spec;
+mod values;
 mod vm;
 
+pub use network::Tap;
 pub use spec::{Disk, Spec};
+pub use values::Values;
 pub use vm::Vm;
 
 use anyhow::{Context, Result, ensure};

@@ -1,6 +1,6 @@
 //! The VM that a case wants, and its `vm.toml`.
 
-use super::Host;
+use super::{Host, Tap};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub struct Spec {
     pub eviction: Option<&'static str>,
     /// Disks in their order: `/dev/vda` and so on.
     pub disks: Vec<Disk>,
+    /// Taps of network cards in their order.
+    pub nets: Vec<String>,
     /// Words for the guest half; see `Guest::argument`.
     pub arguments: Vec<String>,
     /// More kernel options.
@@ -62,6 +64,7 @@ impl Default for Spec {
             limit: Some("400%".to_owned()),
             eviction: None,
             disks: Vec::new(),
+            nets: Vec::new(),
             arguments: Vec::new(),
             cmdline: String::new(),
             flags: Vec::new(),
@@ -76,6 +79,13 @@ impl Spec {
     pub fn disk(mut self, path: PathBuf) -> Self {
         self.disks.push(Disk::writable(path));
         self
+    }
+
+    /// The same with a network card, whose address is the next word for the guest half.
+    #[must_use]
+    pub fn net(mut self, tap: &Tap) -> Self {
+        self.nets.push(tap.name.clone());
+        self.arguments([&tap.guest])
     }
 
     /// The same with words for the guest half.
@@ -111,6 +121,9 @@ impl Spec {
                 "\n[[disk]]\npath = {:?}\nread_only = {}\ndirect = {}\n",
                 disk.path, disk.read_only, disk.direct
             );
+        }
+        for tap in &self.nets {
+            let _ = write!(toml, "\n[[net]]\ntap = {tap:?}\n");
         }
         let _ = match &self.limit {
             Some(limit) => {

@@ -136,6 +136,22 @@ impl Vm {
         serde_json::from_str(&json).with_context(|| format!("tmem show printed {json}"))
     }
 
+    /// Asks `tmem show` again and again until it says what is waited for.
+    ///
+    /// # Errors
+    /// Where it never does.
+    pub fn show_until(&self, done: impl Fn(&VmReport) -> Result<bool>) -> Result<VmReport> {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            let report = self.show()?;
+            if done(&report)? {
+                return Ok(report);
+            }
+            ensure!(Instant::now() < deadline, "not within {:?}: {:?}", self.patience, report.counters);
+            thread::sleep(POLL);
+        }
+    }
+
     /// Waits for the end of the process.
     ///
     /// # Errors
