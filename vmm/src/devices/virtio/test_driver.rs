@@ -167,6 +167,12 @@ impl TestDriver {
         self.ram.write_obj(index + 1, GuestAddress(at + 14)).unwrap();
     }
 
+    /// Makes a descriptor link to another than the one after it.
+    pub fn link_descriptor(&self, index: u16, next: u16) {
+        let at = self.ring(DESCRIPTORS) + 16 * u64::from(index);
+        self.ram.write_obj(next, GuestAddress(at + 14)).unwrap();
+    }
+
     /// Makes the chain at descriptor 0 available, and notifies.
     pub fn offer_chain(&mut self) {
         self.offer_chain_at(0);
