@@ -109,7 +109,7 @@ fn make_in(cache: &Cache, kernel: &Kernel, tree: &Path) -> Result<Run> {
 }
 
 /// Copies a directory with what is in it.
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;

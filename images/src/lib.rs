@@ -20,6 +20,7 @@ pub mod driver;
 pub mod initramfs;
 pub mod kernels;
 mod module_tree;
+pub mod package;
 pub mod programs;
 mod progress;
 pub mod requirements;

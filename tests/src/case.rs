@@ -36,9 +36,23 @@ pub enum Under {
     /// A guest with two CPUs in plain emulation, its calls answered by the test store inside it: real concurrency,
     /// which the emulated host cannot give. Such a case has no host half.
     PlainEmulation,
-    /// As [`Under::Kvm`], with Debian's own kernel, initrd and root disk: the suite whose kernel is of that name. Each
-    /// such case has a disk of its own.
-    Debian,
+    /// As [`Under::Kvm`], with Debian's own kernel, initrd and root disk: the suite whose kernel is of that name. Each such
+    /// case has a disk of its own.
+    Debian(System),
+}
+
+/// What a Debian guest has besides the driver's package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct System {
+    /// More packages.
+    pub packages: &'static [&'static str],
+    /// The build of its kernel: `linux-image-FLAVOUR`.
+    pub flavour: &'static str,
+}
+
+impl System {
+    /// With the kernel for virtual machines and nothing more.
+    pub const SMALL: Self = Self { packages: &[], flavour: "cloud-amd64" };
 }
 
 /// Every kernel of Debian's that the driver supports.
@@ -53,8 +67,11 @@ impl Runs {
     pub const ON_5_10: Self = Self { test: &["5.10"], soak: &["5.10"], under: Under::Kvm };
     /// On the reference kernel, the only one that has cleancache.
     pub const ON_REFERENCE: Self = Self { test: &["5.10-reference"], soak: &["5.10-reference"], under: Under::Kvm };
-    /// In Debian, with the suite's own kernel.
-    pub const ON_DEBIAN: Self = Self { test: &["6.1"], soak: &["6.1"], under: Under::Debian };
+    /// In Debian, with the suite's own kernel; in the soak only.
+    #[must_use]
+    pub const fn on_debian(system: System) -> Self {
+        Self { test: &[], soak: &["6.1"], under: Under::Debian(system) }
+    }
 
     /// The same, in the soak only.
     #[must_use]

@@ -2,6 +2,7 @@
 
 mod image;
 mod lint;
+mod package;
 mod run;
 
 use anyhow::Result;
@@ -24,6 +25,8 @@ enum Command {
     Soak(run::Arguments),
     /// Fetch guest kernels and build the driver for each; `image debian` makes a root disk
     Image(image::Arguments),
+    /// Make the driver's package for Debian guests
+    Package(package::Arguments),
     /// Measure the store against zram and bare codecs on the same pages; --help has the options
     #[command(disable_help_flag = true)]
     Bench(run::BenchArguments),
@@ -41,6 +44,7 @@ fn main() -> Result<()> {
         Command::Test(arguments) => run::test(&arguments),
         Command::Soak(arguments) => run::soak(&arguments),
         Command::Image(arguments) => image::run(&arguments),
+        Command::Package(arguments) => package::run(&arguments),
         Command::Bench(arguments) => run::bench(&arguments),
         Command::Man(arguments) => run::man(&arguments),
         Command::Clean => image::clean(),

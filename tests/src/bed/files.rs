@@ -1,10 +1,11 @@
 //! What a VM of a job boots, as files of this machine.
 
 use super::{Images, Job};
-use crate::case::Under;
+use crate::case::{self, Under};
 use anyhow::{Context, Result, bail};
 use images::debian::{Suite, System};
 use images::kernels::Kernel;
+use images::package;
 use std::path::PathBuf;
 
 /// Runs the guest half of the case that the kernel's command line names. `tmem.login` leaves the console to a login.
@@ -12,16 +13,13 @@ const GUEST_HALF: &str = "[Unit]
 Description=Guest half of an end-to-end case
 ConditionKernelCommandLine=tmem.case
 ConditionKernelCommandLine=!tmem.login
-SuccessAction=poweroff
-FailureAction=poweroff
 
 [Service]
-Type=oneshot
 StandardInput=tty-force
 StandardOutput=tty
 StandardError=tty
 TTYPath=/dev/ttyS0
-ExecStart=/bin/sh -c 'mount LABEL=programs /mnt && exec /mnt/tmem-cases guest'
+ExecStart=/bin/sh -c 'mount LABEL=programs /mnt && /mnt/tmem-cases guest; systemctl poweroff'
 
 [Install]
 WantedBy=multi-user.target
@@ -40,26 +38,34 @@ pub(super) struct GuestFiles {
     pub disks: Option<[PathBuf; 2]>,
 }
 
+/// Version of a package to upgrade to.
+const NEXT_VERSION: &str = "0.1.0+next";
+
 /// Names of the disks where the host half finds them.
 pub(super) const DISKS: [&str; 2] = ["root", "programs"];
 
 impl GuestFiles {
     /// What the VMs of a job boot.
     pub(super) fn of(images: &Images, job: &Job) -> Result<Self> {
-        if job.under == Under::Debian {
-            return Self::debian(images, &job.kernel);
+        if let Under::Debian(system) = job.under {
+            return Self::debian(images, &job.kernel, system);
         }
         let kernel: Kernel = images.kernel(&job.kernel)?;
         let initramfs = images.guest(&kernel, false)?;
         Ok(Self { name: job.kernel.clone(), kernel: kernel.bzimage, initramfs, disks: None })
     }
 
-    fn debian(images: &Images, kernel: &str) -> Result<Self> {
+    fn debian(images: &Images, kernel: &str, wanted: case::System) -> Result<Self> {
         let Some(suite) = Suite::with_kernel(kernel) else { bail!("no Debian has kernel {kernel} as its own") };
-        let system =
-            System::new(suite).file("/etc/systemd/system/guest-half.service", GUEST_HALF).enable("guest-half.service");
+        let system = System::new(suite)
+            .flavour(wanted.flavour)
+            .include(wanted.packages.iter().copied())
+            .driver(package::driver(&images.cache, package::VERSION)?)
+            .file("/etc/systemd/system/guest-half.service", GUEST_HALF)
+            .enable("guest-half.service");
         let image = system.build(&images.cache).with_context(|| format!("the root disk of {suite}"))?;
-        let programs = images::disk::of_files(&images.cache, DISKS[1], &[&images.cases, &images.load])?;
+        let next = package::driver(&images.cache, NEXT_VERSION)?;
+        let programs = images::disk::of_files(&images.cache, DISKS[1], &[&images.cases, &images.load, &next])?;
         Ok(Self {
             name: kernel.to_owned(),
             kernel: image.kernel,

@@ -28,7 +28,7 @@ pub fn jobs(chosen: &[(String, &'static Case)]) -> VecDeque<Job> {
     let mut jobs: Vec<Job> = Vec::new();
     for (kernel, case) in chosen {
         let under = case.runs.under;
-        let most = if under == Under::Debian { 1 } else { CASES_PER_JOB };
+        let most = if matches!(under, Under::Debian(_)) { 1 } else { CASES_PER_JOB };
         let fits = |job: &&mut Job| job.kernel == *kernel && job.under == under && job.cases.len() < most;
         match jobs.iter_mut().find(fits) {
             Some(job) => job.cases.push(case),
@@ -61,8 +61,8 @@ fn work(bed: Bed, images: &Images, queue: &Mutex<VecDeque<Job>>, report: &(impl 
         };
         let ended = match (job.under, bed) {
             (Under::PlainEmulation, _) => plain::run(images, &job, &mut heard),
-            (Under::Kvm | Under::Debian, Bed::Direct) => direct::run(images, &job, &mut heard),
-            (Under::Kvm | Under::Debian, Bed::Emulated) => emulated::run(images, &job, &mut heard),
+            (Under::Kvm | Under::Debian(_), Bed::Direct) => direct::run(images, &job, &mut heard),
+            (Under::Kvm | Under::Debian(_), Bed::Emulated) => emulated::run(images, &job, &mut heard),
         };
         let why = match ended {
             Ok(tail) => format!("its machine ended before it reported\n{tail}"),

@@ -1,24 +1,26 @@
-//! A Debian like a user's own: its kernel and initrd, systemd, a root disk.
+//! A Debian like a user's own: its kernel and initrd, systemd, a root disk, and the driver as a package.
 
-use crate::case::{Case, Runs};
-use crate::guest::Guest;
+use super::exactness::both_sides_agree;
+use crate::case::{Case, Runs, System};
+use crate::guest::{Counters, Guest};
 use crate::host::{Host, Spec};
+use crate::marker;
 use anyhow::{Result, ensure};
 use serde_json::json;
 use std::fs;
 
-pub(super) const LOGIN_CASE: Case = Case {
-    name: "debian-login",
-    shows: "Debian boots to its login; root logs in at the console; the power button shuts it down",
-    runs: Runs::ON_DEBIAN,
-    host: login_host,
-    guest: login_guest,
+pub(super) const CASE: Case = Case {
+    name: "debian",
+    shows: "login on the console; driver loaded by its id, swap on by its unit; 1.3 x RAM verified; power button",
+    runs: Runs { test: &["6.1"], ..Runs::on_debian(System::SMALL) },
+    host,
+    guest,
 };
 
 /// Memory of a guest with systemd, in MiB.
-pub(super) const MEMORY_MIB: u32 = 384;
+pub(super) const MEMORY_MIB: u32 = 256;
 
-fn login_host(host: &mut Host) -> Result<()> {
+fn host(host: &mut Host) -> Result<()> {
     let spec = Spec { memory_mib: MEMORY_MIB, cmdline: "tmem.login".to_owned(), ..Spec::default() };
     let mut vm = host.start(&spec.debian(host))?;
     let asked = vm.expect_prompt("login: ")?;
@@ -30,14 +32,19 @@ fn login_host(host: &mut Host) -> Result<()> {
     ensure!(seen["terminal"] == "/dev/ttyS0", "the shell is on {seen}");
     host.note(seen["system"].as_str().unwrap_or_default().to_owned());
     vm.go()?;
-    vm.expect(crate::marker::DONE)?;
+    let counters: Counters = serde_json::from_value(vm.expect("ran")?)?;
+    both_sides_agree(&counters, &vm.show()?)?;
+    ensure!(counters.pswpout > 10_000, "only {} pages were swapped out", counters.pswpout);
+    host.note(format!("{} pages out, {} in", counters.pswpout, counters.pswpin));
+    vm.go()?;
+    vm.expect(marker::DONE)?;
     vm.tmem("stop", &[])?;
     let status = vm.wait()?;
     ensure!(status.code() == Some(0), "after the power button: {status}\n{}", vm.console_tail());
     Ok(())
 }
 
-fn login_guest(guest: &mut Guest) -> Result<()> {
+fn guest(guest: &mut Guest) -> Result<()> {
     let terminal = fs::read_link("/proc/self/fd/0")?;
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let system = fs::read_to_string("/etc/os-release")?;
@@ -45,5 +52,14 @@ fn login_guest(guest: &mut Guest) -> Result<()> {
         system.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or_default().trim_matches('"');
     let system = format!("{system}, Linux {}", release.trim());
     guest.sync("logged-in", &json!({ "terminal": terminal, "system": system }))?;
+
+    let swap = guest.wait_for_swap("/dev/tmem0")?;
+    ensure!(swap.priority == 1000, "{swap:?}");
+    let file = guest.command("modinfo", &["--field", "filename", "tmem"])?;
+    ensure!(file.contains("/updates/"), "the driver is {file}");
+    guest.load(&["--size", &guest.percent_of_memory(130)?, "--passes", "0"])?;
+    guest.sync("ran", &json!(Counters::settled()?))?;
+    // The power button finds the store in use.
+    guest.start_load(&["--size", &guest.percent_of_memory(120)?, "--passes", "1000"])?;
     Ok(())
 }

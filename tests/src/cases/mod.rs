@@ -70,7 +70,7 @@ pub const ALL: &[Case] = &[
     disk_cache_races::LONG_CASE,
     disk_cache_races::NAIVE_CASE,
     demo::CASE,
-    debian::LOGIN_CASE,
+    debian::CASE,
 ];
 
 /// The case of that name.

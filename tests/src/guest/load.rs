@@ -3,6 +3,7 @@
 use super::Guest;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
+use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -54,7 +55,8 @@ impl Guest {
     /// # Errors
     /// Where it does not start.
     pub fn start_load(&self, arguments: &[&str]) -> Result<Load> {
-        let process = Command::new("/bin/tmem-load")
+        // It lies beside this program.
+        let process = Command::new(env::current_exe()?.with_file_name("tmem-load"))
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

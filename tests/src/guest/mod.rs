@@ -1,6 +1,7 @@
 //! The guest half of a case: runs as root in a guest that has nothing but busybox, the driver and the load generator.
 
 mod counters;
+mod debian;
 mod driver;
 mod files;
 mod load;
@@ -9,6 +10,7 @@ mod network;
 mod swap;
 
 pub use counters::{Cleancache, Counters, vmstat};
+pub use debian::SwapArea;
 pub use files::Mount;
 pub use load::{Load, LoadReport};
 pub use mapper::CachedDisk;

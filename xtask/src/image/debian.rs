@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use images::{
     Cache,
     debian::{self, Suite, System},
-    disk, requirements,
+    disk, package, requirements,
 };
 use policy::ByteSize;
 
@@ -28,6 +28,9 @@ pub struct Arguments {
     /// Size of the disk; its file is sparse
     #[arg(long, default_value = "4GiB")]
     size: ByteSize,
+    /// Leave the driver's package out
+    #[arg(long)]
+    without_driver: bool,
     /// Build of the kernel: linux-image-FLAVOUR
     #[arg(long, default_value = "cloud-amd64")]
     flavour: String,
@@ -54,7 +57,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         system = system.ssh_key(&public_key(path)?);
     }
     requirements::install()?;
-    let image = system.build(&Cache::open()?)?;
+    let cache = Cache::open()?;
+    if !arguments.without_driver {
+        system = system.driver(package::driver(&cache, package::VERSION)?);
+    }
+    let image = system.build(&cache)?;
     for (from, to) in [(&image.disk, &output.disk), (&image.kernel, &output.kernel), (&image.initrd, &output.initrd)] {
         disk::copy(from, to)?;
     }
