@@ -215,11 +215,13 @@ impl Client {
             return self.enter_leaf(pool, object, leaf, place, contents);
         }
         let kind = pool.kind();
-        let bytes = LEAF_BYTES + tree.growth_bytes();
+        let (before, after) = (tree.heap_bytes(), tree.heap_bytes_with(number));
+        let bytes = LEAF_BYTES + after.saturating_sub(before);
         self.quota.try_charge_metadata(bytes).map_err(|_| Refused::OverLimit)?;
         let leaf = Arc::new(Leaf::new(Arc::downgrade(object), number, kind));
         self.hand(kind).enter(&leaf);
         tree.insert(Arc::clone(&leaf));
+        self.quota.refund_metadata(before.saturating_sub(after));
         self.enter_leaf(pool, object, &leaf, place, contents)
     }
 
