@@ -29,29 +29,29 @@ static struct tmem_area tmem_diskcache_area(const struct tmem_diskcache *cache,
 
 static u64 tmem_present_bits(const struct tmem_diskcache *cache)
 {
-	return ((cache->blocks - 1) >> cache->present_shift) + 1;
+	return ((cache->blocks - 1) >> cache->shift) + 1;
 }
 
 static bool tmem_present(const struct tmem_diskcache *cache, u64 block)
 {
-	return test_bit(block >> cache->present_shift, cache->present);
+	return test_bit(block >> cache->shift, cache->present);
 }
 
 static bool tmem_present_any(const struct tmem_diskcache *cache, u64 first,
 			     u64 count)
 {
-	u64 end = ((first + count - 1) >> cache->present_shift) + 1;
+	u64 end = ((first + count - 1) >> cache->shift) + 1;
 
 	return find_next_bit(cache->present, end,
-			     first >> cache->present_shift) < end;
+			     first >> cache->shift) < end;
 }
 
 /* Nothing of the range is in the store. Where bits are shared, others may be. */
 static void tmem_present_clear(struct tmem_diskcache *cache, u64 first,
 			       u64 count)
 {
-	u64 bit = ((first - 1) >> cache->present_shift) + 1;
-	u64 end = (first + count) >> cache->present_shift;
+	u64 bit = ((first - 1) >> cache->shift) + 1;
+	u64 end = (first + count) >> cache->shift;
 
 	if (!first)
 		bit = 0;
@@ -61,24 +61,44 @@ static void tmem_present_clear(struct tmem_diskcache *cache, u64 first,
 
 /* ---- opening and closing ---- */
 
+static unsigned long *tmem_bits_alloc(const struct tmem_diskcache *cache)
+{
+	return kvcalloc(BITS_TO_LONGS(tmem_present_bits(cache)), sizeof(long),
+			GFP_KERNEL);
+}
+
+static void tmem_diskcache_free(struct tmem_diskcache *cache)
+{
+	if (cache->probe)
+		__free_page(cache->probe);
+	kvfree(cache->used);
+	kvfree(cache->present);
+	tmem_filter_exit(&cache->filter);
+	kvfree(cache);
+}
+
 static int tmem_diskcache_init(struct tmem_diskcache *cache, u64 blocks)
 {
-	int pool;
+	int err;
 
 	cache->blocks = blocks;
 	while (tmem_present_bits(cache) > TMEM_PRESENT_BITS_MAX)
-		cache->present_shift++;
-	cache->present = kvcalloc(BITS_TO_LONGS(tmem_present_bits(cache)),
-				  sizeof(long), GFP_KERNEL);
-	if (!cache->present)
+		cache->shift++;
+	cache->present = tmem_bits_alloc(cache);
+	cache->used = tmem_bits_alloc(cache);
+	cache->probe = alloc_page(GFP_KERNEL);
+	if (!cache->present || !cache->used || !cache->probe)
 		return -ENOMEM;
+	err = tmem_filter_init(&cache->filter, blocks);
+	if (err)
+		return err;
 	tmem_guard_init(&cache->guard);
 	/* Never asked: not known to be empty. */
 	cache->empty_at = -1;
-	pool = tmem_pool_new(0);
-	if (pool < 0)
-		return pool;
-	cache->pool = pool;
+	err = tmem_pool_new(0);
+	if (err < 0)
+		return err;
+	cache->pool = err;
 	return 0;
 }
 
@@ -92,26 +112,27 @@ struct tmem_diskcache *tmem_diskcache_open(u64 blocks)
 	cache = kvzalloc(sizeof(*cache), GFP_KERNEL);
 	if (!cache)
 		return ERR_PTR(-ENOMEM);
-	err = tmem_streams_init(&cache->streams);
-	if (!err)
-		err = tmem_diskcache_init(cache, blocks);
+	err = tmem_diskcache_init(cache, blocks);
 	if (!err)
 		return cache;
-	kvfree(cache->present);
-	tmem_streams_exit(&cache->streams);
-	kvfree(cache);
+	tmem_diskcache_free(cache);
 	return ERR_PTR(err);
 }
 
 void tmem_diskcache_close(struct tmem_diskcache *cache)
 {
 	tmem_pool_destroy(cache->pool);
-	kvfree(cache->present);
-	tmem_streams_exit(&cache->streams);
-	kvfree(cache);
+	tmem_diskcache_free(cache);
 }
 
 /* ---- calls ---- */
+
+/* The pool is empty, and was when @puts were accepted: later ones make them differ. */
+static void tmem_diskcache_empty(struct tmem_diskcache *cache, long puts)
+{
+	WRITE_ONCE(cache->empty_at, puts);
+	tmem_filter_open(&cache->filter);
+}
 
 /*
  * Puts or gets those of a read's pages that have a bit in @pages, one bio's in
@@ -151,13 +172,36 @@ static u64 tmem_diskcache_call(struct tmem_diskcache *cache, u16 call,
 			if (call == TMEM_CALL_PUT)
 				tmem_backoff_note(&cache->backoff, status);
 			else if (status == TMEM_STATUS_EMPTY)
-				/* A put accepted since makes them differ. */
-				WRITE_ONCE(cache->empty_at, puts);
+				tmem_diskcache_empty(cache, puts);
 			called &= called - 1;
 		}
 		tmem_batch_end(&batch);
 	}
 	return went_well;
+}
+
+/* Looks whether pages make way in the store, when it is time. */
+static void tmem_diskcache_probe(struct tmem_diskcache *cache)
+{
+	struct tmem_area area;
+	u64 block;
+	bool there;
+
+	if (!tmem_filter_probe_due(&cache->filter))
+		return;
+	do {
+		if (!tmem_filter_sample(&cache->filter, &block)) {
+			tmem_filter_probed(&cache->filter, true);
+			return;
+		}
+	} while (!tmem_present(cache, block) ||
+		 test_bit(block >> cache->shift, cache->used));
+	area = tmem_diskcache_area(cache, block);
+	there = tmem_batch_one(TMEM_CALL_GET, 0, &area, lower_32_bits(block),
+			       page_to_pfn(cache->probe)) == TMEM_STATUS_OK;
+	tmem_count(there ? TMEM_DISKCACHE_PROBES_HIT :
+			   TMEM_DISKCACHE_PROBES_MISS);
+	tmem_filter_probed(&cache->filter, there);
 }
 
 /* Returns the pages that are there now. */
@@ -179,6 +223,9 @@ static u64 tmem_diskcache_get(struct tmem_diskcache *cache, struct bio *bio,
 	hits = tmem_diskcache_call(cache, TMEM_CALL_GET, bio, read, asked);
 	tmem_count_many(TMEM_DISKCACHE_HITS, hweight64(hits));
 	tmem_count_many(TMEM_DISKCACHE_MISSES, hweight64(asked & ~hits));
+	for (i = 0; i < read->pages; i++)
+		if (hits & BIT_ULL(i))
+			set_bit((read->block + i) >> cache->shift, cache->used);
 	return hits;
 }
 
@@ -186,12 +233,10 @@ static u64 tmem_diskcache_get(struct tmem_diskcache *cache, struct bio *bio,
 
 /*
  * Describes a read, if the cache may have to do with it: whole pages, all of
- * them pages of a file that are being read, and of one object of the store.
- * @file and @index are of the first.
+ * them pages of files that are being read, and of one object of the store.
  */
 static bool tmem_diskread_init(struct tmem_diskread *read, struct bio *bio,
-			       u64 sector, struct address_space **file,
-			       pgoff_t *index)
+			       u64 sector)
 {
 	struct bvec_iter iter;
 	struct bio_vec bvec;
@@ -203,18 +248,10 @@ static bool tmem_diskread_init(struct tmem_diskread *read, struct bio *bio,
 		.block = sector / TMEM_SECTORS_PER_BLOCK,
 	};
 	bio_for_each_segment(bvec, bio, iter) {
-		struct address_space *of;
-		pgoff_t at;
-
-		if (bvec.bv_offset || bvec.bv_len != PAGE_SIZE)
+		if (bvec.bv_offset || bvec.bv_len != PAGE_SIZE ||
+		    !tmem_page_is_being_read(bvec.bv_page))
 			return false;
-		of = tmem_page_cache_file(bvec.bv_page, &at);
-		if (!of)
-			return false;
-		if (!read->pages++) {
-			*file = of;
-			*index = at;
-		}
+		read->pages++;
 	}
 	return read->pages && read->pages <= TMEM_DISKREAD_MAX &&
 	       upper_32_bits(read->block) ==
@@ -240,18 +277,15 @@ enum tmem_diskcache_answer tmem_diskcache_read(struct tmem_diskcache *cache,
 					       struct bio *bio, u64 sector,
 					       struct tmem_diskread *read)
 {
-	struct address_space *file;
-	unsigned long run;
-	pgoff_t index;
 	u64 missing;
 
 	if (READ_ONCE(cache->distrusted) ||
-	    !tmem_diskread_init(read, bio, sector, &file, &index)) {
+	    !tmem_diskread_init(read, bio, sector)) {
 		tmem_count_many(TMEM_DISKCACHE_SECTORS_BYPASSED,
 				bio_sectors(bio));
 		return TMEM_DISKCACHE_BYPASS;
 	}
-	run = tmem_streams_note(&cache->streams, file, index, read->pages);
+	tmem_diskcache_probe(cache);
 	/* Before the disk is read: a write from now on makes it invalid. */
 	tmem_guard_begin_read(&cache->guard, &read->ticket, read->block,
 			      read->pages);
@@ -259,10 +293,18 @@ enum tmem_diskcache_answer tmem_diskcache_read(struct tmem_diskcache *cache,
 		  ~tmem_diskcache_get(cache, bio, read);
 	if (!missing)
 		return TMEM_DISKCACHE_SERVED;
-	read->put = tmem_streams_admit(&cache->streams, run, read->block,
-				       missing);
+	read->put = tmem_filter_admit(&cache->filter, read->block, missing);
 	tmem_diskread_cut(read, bio, missing);
 	return TMEM_DISKCACHE_READ;
+}
+
+/* The page is there, and was not used since. */
+static void tmem_diskcache_stored(struct tmem_diskcache *cache, u64 block)
+{
+	u64 bit = block >> cache->shift;
+
+	set_bit(bit, cache->present);
+	clear_bit(bit, cache->used);
 }
 
 void tmem_diskcache_end_read(struct tmem_diskcache *cache, struct bio *bio,
@@ -290,9 +332,12 @@ void tmem_diskcache_end_read(struct tmem_diskcache *cache, struct bio *bio,
 	atomic_long_add(hweight64(stored), &cache->puts);
 	for (i = 0; i < read->pages; i++)
 		if (stored & BIT_ULL(i))
-			set_bit((read->block + i) >> cache->present_shift,
-				cache->present);
+			tmem_diskcache_stored(cache, read->block + i);
 	tmem_guard_release(&cache->guard, &read->ticket, flags);
+	if (stored)
+		tmem_filter_stored(&cache->filter,
+				   read->block + __ffs64(stored),
+				   hweight64(stored));
 }
 
 /* ---- writes ---- */
@@ -354,4 +399,5 @@ void tmem_diskcache_drop_all(struct tmem_diskcache *cache)
 			tmem_diskcache_distrust(cache, status);
 	}
 	bitmap_zero(cache->present, tmem_present_bits(cache));
+	tmem_filter_open(&cache->filter);
 }

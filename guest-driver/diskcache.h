@@ -20,8 +20,8 @@
 #include <linux/types.h>
 
 #include "backoff.h"
+#include "diskcache_filter.h"
 #include "diskcache_guard.h"
-#include "diskcache_streams.h"
 
 /* Blocks are pages of the disk. */
 #define TMEM_SECTORS_PER_BLOCK (PAGE_SIZE >> SECTOR_SHIFT)
@@ -39,11 +39,13 @@
  * @distrusted: a flush has failed, so stale pages may be there
  * @backoff: spares puts into a store that takes none
  * @guard: the writes under way
- * @streams: the streaming filter
- * @present: a bit for 1 << @present_shift blocks: one of them may be in the
+ * @filter: the scan filter
+ * @present: a bit for 1 << @shift blocks: one of them may be in the
  *	store. Set under the guard's lock of the block that was put, cleared
  *	while a write of all of them is under way
- * @present_shift: 0 on all but large disks, to bound the memory
+ * @used: a bit for the same: one of them was got since it was put
+ * @shift: 0 on all but large disks, to bound the memory
+ * @probe: where the pages go that are asked for to see whether they are there
  */
 struct tmem_diskcache {
 	u32 pool;
@@ -53,9 +55,11 @@ struct tmem_diskcache {
 	bool distrusted;
 	struct tmem_backoff backoff;
 	struct tmem_guard guard;
-	struct tmem_streams streams;
+	struct tmem_filter filter;
 	unsigned long *present;
-	u32 present_shift;
+	unsigned long *used;
+	u32 shift;
+	struct page *probe;
 };
 
 /**

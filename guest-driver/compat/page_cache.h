@@ -11,27 +11,20 @@
 #include <linux/version.h>
 
 /*
- * The file that @page is read for, and @index of the page in it. NULL where it
- * is no page of a file, or not locked, or uptodate: somebody may change such a
- * page while it is copied.
+ * Not where it is no page of a file, or not locked, or uptodate: somebody may
+ * change such a page while it is copied.
  */
-static inline struct address_space *
-tmem_page_cache_file(struct page *page, pgoff_t *index)
+static inline bool tmem_page_is_being_read(struct page *page)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 16, 0)
 	struct folio *folio = page_folio(page);
 
-	if (folio_test_slab(folio) || folio_test_swapcache(folio) ||
-	    !folio_test_locked(folio) || folio_test_uptodate(folio))
-		return NULL;
-	*index = folio->index + folio_page_idx(folio, page);
-	return folio_mapping(folio);
+	return !folio_test_slab(folio) && !folio_test_swapcache(folio) &&
+	       folio_test_locked(folio) && !folio_test_uptodate(folio) &&
+	       folio_mapping(folio);
 #else
-	if (PageSlab(compound_head(page)) || PageSwapCache(page) ||
-	    !PageLocked(page) || PageUptodate(page))
-		return NULL;
-	*index = page_to_index(page);
-	return page_mapping(page);
+	return !PageSlab(compound_head(page)) && !PageSwapCache(page) &&
+	       PageLocked(page) && !PageUptodate(page) && page_mapping(page);
 #endif
 }
 

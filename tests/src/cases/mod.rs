@@ -8,6 +8,8 @@ mod debian;
 mod demo;
 mod disk_cache;
 mod disk_cache_races;
+mod disk_cache_scan;
+mod disk_cache_taken_back;
 mod endings;
 mod exactness;
 mod flood;
@@ -66,6 +68,8 @@ pub const ALL: &[Case] = &[
     cleancache::CASE,
     cleancache::LARGE_CASE,
     disk_cache::CASE,
+    disk_cache_scan::CASE,
+    disk_cache_taken_back::CASE,
     disk_cache_races::CASE,
     disk_cache_races::LONG_CASE,
     disk_cache_races::NAIVE_CASE,

@@ -3,6 +3,7 @@
 mod bad_calls;
 mod batch;
 mod calls;
+mod clean_pages;
 mod concurrency;
 mod frames;
 mod pause;
