@@ -13,7 +13,7 @@ fn machine() -> (Machine, u32) {
     machine.greet();
     let reply = machine.call(pool_new(0));
     assert_eq!(reply.status(), Status::Ok);
-    let pool = u32::try_from(reply.rdi).unwrap();
+    let pool = u32::try_from(reply.rdi).expect("a pool id has 31 bits");
     (machine, pool)
 }
 
