@@ -7,9 +7,10 @@ use anyhow::{Result, bail};
 use crate::{command::Run, progress::Step};
 
 /// A package and a file that is there when it is installed.
-const NEEDED: [(&str, &str); 18] = [
+const NEEDED: [(&str, &str); 20] = [
     ("bc", "/usr/bin/bc"),
     ("bison", "/usr/bin/bison"),
+    ("btrfs-progs", "/sbin/mkfs.btrfs"),
     ("busybox-static", "/bin/busybox"),
     ("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"),
     ("e2fsprogs", "/sbin/mkfs.ext4"),
@@ -26,6 +27,7 @@ const NEEDED: [(&str, &str); 18] = [
     ("strace", "/usr/bin/strace"),
     // Who is not root installs Debian in a namespace of users.
     ("uidmap", "/usr/bin/newuidmap"),
+    ("xfsprogs", "/sbin/mkfs.xfs"),
     ("xz-utils", "/usr/bin/xz"),
 ];
 

@@ -1,6 +1,6 @@
 //! This machine itself, where its KVM has hardware behind it.
 
-use super::files::{DISKS, GuestFiles};
+use super::files::{DISKS, FILE_SYSTEMS, GuestFiles};
 use super::qemu::outcomes;
 use super::{Images, Job, Outcome};
 use anyhow::{Context, Result};
@@ -17,6 +17,9 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
     fs::create_dir_all(&of_kernel)?;
     fs::copy(&guest.kernel, of_kernel.join("bzImage"))?;
     fs::copy(&guest.initramfs, of_kernel.join("initramfs"))?;
+    if let Some(file_systems) = &guest.file_systems {
+        fs::copy(file_systems, of_kernel.join(FILE_SYSTEMS))?;
+    }
     for (disk, name) in guest.disks.iter().flatten().zip(DISKS) {
         images::disk::copy(disk, &of_kernel.join(name))?;
     }

@@ -34,12 +34,17 @@ pub(super) struct GuestFiles {
     pub kernel: PathBuf,
     /// Its initramfs.
     pub initramfs: PathBuf,
+    /// More of it, for cases that ask: the modules of file systems.
+    pub file_systems: Option<PathBuf>,
     /// Debian's root disk, which must not be written to, and the disk with the programs.
     pub disks: Option<[PathBuf; 2]>,
 }
 
 /// Version of a package to upgrade to.
 const NEXT_VERSION: &str = "0.1.0+next";
+
+/// Name of [`GuestFiles::file_systems`] where the host half finds it.
+pub(super) const FILE_SYSTEMS: &str = "file-systems";
 
 /// Names of the disks where the host half finds them.
 pub(super) const DISKS: [&str; 2] = ["root", "programs"];
@@ -52,7 +57,8 @@ impl GuestFiles {
         }
         let kernel: Kernel = images.kernel(&job.kernel)?;
         let initramfs = images.guest(&kernel, false)?;
-        Ok(Self { name: job.kernel.clone(), kernel: kernel.bzimage, initramfs, disks: None })
+        let file_systems = images.file_systems(&kernel)?;
+        Ok(Self { name: job.kernel.clone(), kernel: kernel.bzimage, initramfs, file_systems, disks: None })
     }
 
     fn debian(images: &Images, kernel: &str, wanted: case::System) -> Result<Self> {
@@ -70,6 +76,7 @@ impl GuestFiles {
             name: kernel.to_owned(),
             kernel: image.kernel,
             initramfs: image.initrd,
+            file_systems: None,
             disks: Some([image.disk, programs]),
         })
     }

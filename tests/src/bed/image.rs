@@ -1,7 +1,7 @@
 //! The images that the beds boot: a guest's for each kernel, and that of the emulated host.
 
-use super::files::GuestFiles;
-use crate::host::MKFS;
+use super::files::{FILE_SYSTEMS, GuestFiles};
+use crate::host::{MKFS, MKFS_OF_MODULES};
 use anyhow::{Context, Result};
 use images::initramfs::Builder;
 use images::kernels::{self, Kernel};
@@ -18,6 +18,8 @@ const HOST_MODULES: [&str; 5] = ["kvm", "kvm_amd nested=0", "virtio_pci", "virti
 const PLAIN_MODULES: [&str; 1] = ["virtio_pci"];
 /// Module of a guest's network card, loaded by the cases that have one. Our own kernels have none.
 const NETWORK_MODULES: [&str; 1] = ["virtio_net"];
+/// Modules of file systems, for cases that ask for them.
+const FILE_SYSTEM_MODULES: [&str; 2] = ["xfs", "btrfs"];
 /// The module of the panic event: its name has changed.
 const PANIC_MODULES: [&str; 2] = ["pvpanic_mmio", "pvpanic"];
 
@@ -77,7 +79,8 @@ impl Images {
         self.kernel(HOST_KERNEL)
     }
 
-    /// A guest's initramfs: busybox, the driver (`debug` adds its test store, and is for plain emulation), the load generator, the guest halves.
+    /// A guest's initramfs: busybox, the driver (`debug` adds its test store, and is for plain emulation), the load
+    /// generator, the guest halves.
     ///
     /// # Errors
     /// Where the driver does not build or the image cannot be written.
@@ -107,21 +110,38 @@ impl Images {
         builder.init("tmem-cases guest; poweroff -f").build(&self.cache)
     }
 
+    /// An archive with the modules of file systems as group `file-systems`, to go behind a guest's initramfs; nothing
+    /// where the kernel is our own, which has none.
+    ///
+    /// # Errors
+    /// Where a kernel of Debian's has no such module, or the image cannot be written.
+    pub fn file_systems(&self, kernel: &Kernel) -> Result<Option<PathBuf>> {
+        if kernel.recipe.source.is_some() {
+            return Ok(None);
+        }
+        let builder = Builder::new().modules("file-systems", kernel, &FILE_SYSTEM_MODULES)?;
+        builder.build(&self.cache).map(Some)
+    }
+
     /// An emulated host's initramfs: the programs, what its VMs boot but for disks, and `script` to run.
     ///
     /// # Errors
     /// Where the image cannot be written.
     pub(super) fn host(&self, guest: &GuestFiles, script: &str) -> Result<PathBuf> {
         let name = &guest.name;
-        Builder::new()
+        let mut builder = Builder::new()
             .busybox()?
             .modules("boot", &self.host_kernel()?, &HOST_MODULES)?
             .file(&self.tmem, "/bin/tmem")?
             .file(&self.cases, "/bin/tmem-cases")?
             .program(MKFS)?
+            .program(MKFS_OF_MODULES[0])?
+            .program(MKFS_OF_MODULES[1])?
             .file(&guest.kernel, &format!("/images/{name}/bzImage"))?
-            .file(&guest.initramfs, &format!("/images/{name}/initramfs"))?
-            .init(&format!("{script}\npoweroff -f"))
-            .build(&self.cache)
+            .file(&guest.initramfs, &format!("/images/{name}/initramfs"))?;
+        if let Some(file_systems) = &guest.file_systems {
+            builder = builder.file(file_systems, &format!("/images/{name}/{FILE_SYSTEMS}"))?;
+        }
+        builder.init(&format!("{script}\npoweroff -f")).build(&self.cache)
     }
 }

@@ -7,6 +7,7 @@ mod control;
 mod debian;
 mod demo;
 mod disk_cache;
+mod disk_cache_file_systems;
 mod disk_cache_races;
 mod disk_cache_scan;
 mod disk_cache_taken_back;
@@ -68,6 +69,7 @@ pub const ALL: &[Case] = &[
     cleancache::CASE,
     cleancache::LARGE_CASE,
     disk_cache::CASE,
+    disk_cache_file_systems::CASE,
     disk_cache_scan::CASE,
     disk_cache_taken_back::CASE,
     disk_cache_races::CASE,

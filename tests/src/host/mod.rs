@@ -18,6 +18,8 @@ use std::process::{Command, Output};
 
 /// Makes a file system.
 pub(crate) const MKFS: &str = "/sbin/mkfs.ext4";
+/// The same for the file systems whose modules guests may have.
+pub(crate) const MKFS_OF_MODULES: [&str; 2] = ["/sbin/mkfs.xfs", "/sbin/mkfs.btrfs"];
 /// Blocks of a page; nothing that the kernel would write later by itself, or that 5.10 does not know.
 const MKFS_OPTIONS: [&str; 8] = [
     "-q",
@@ -126,6 +128,19 @@ impl Host {
         Ok(path)
     }
 
+    /// Makes a disk image of this size with an empty file system of a kind whose module guests may have.
+    ///
+    /// # Errors
+    /// Where the file cannot be made, or there is no program to make such a file system.
+    pub fn disk_of_kind(&self, kind: &str, bytes: u64) -> Result<PathBuf> {
+        let path = self.disk(kind, bytes)?;
+        let program = MKFS_OF_MODULES.iter().find(|program| program.ends_with(kind));
+        let program = program.with_context(|| format!("no program makes {kind}"))?;
+        let output = Command::new(program).args(["-q", "-f"]).arg(&path).output().context(*program)?;
+        ensure!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(path)
+    }
+
     /// A disk that is no memory: an emulated host's own, elsewhere a file of this size in the case's directory.
     ///
     /// # Errors
@@ -161,8 +176,17 @@ impl Host {
     /// Where the file cannot be written.
     pub fn write_config(&self, name: &str, spec: &Spec) -> Result<PathBuf> {
         let config = self.dir.join(format!("{name}.toml"));
-        fs::write(&config, spec.toml(name, self.case, &self.bzimage(), &self.initramfs()))?;
+        let initramfs = if spec.file_systems { self.with_file_systems()? } else { self.initramfs() };
+        fs::write(&config, spec.toml(name, self.case, &self.bzimage(), &initramfs))?;
         Ok(config)
+    }
+
+    /// The guest's initramfs with another archive behind it: the kernel unpacks both.
+    fn with_file_systems(&self) -> Result<PathBuf> {
+        let path = self.dir.join("initramfs");
+        let modules = self.files.images.join(&self.kernel).join("file-systems");
+        fs::write(&path, [fs::read(self.initramfs())?, fs::read(modules)?].concat())?;
+        Ok(path)
     }
 
     /// The `tmem` command with these arguments, not yet started.

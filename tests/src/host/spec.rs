@@ -52,6 +52,9 @@ pub struct Spec {
     pub cmdline: String,
     /// Flags for `tmem run`.
     pub flags: Vec<String>,
+    /// Whether it has the modules of file systems that the kernel has not built in, as group `file-systems`. They take
+    /// memory.
+    pub file_systems: bool,
     /// How long the guest half may take between two markers.
     pub patience: Duration,
 }
@@ -68,6 +71,7 @@ impl Default for Spec {
             arguments: Vec::new(),
             cmdline: String::new(),
             flags: Vec::new(),
+            file_systems: false,
             patience: Duration::from_secs(400),
         }
     }
