@@ -53,7 +53,7 @@ fn host(host: &mut Host) -> Result<()> {
 fn guest(guest: &mut Guest) -> Result<()> {
     guest.load_driver(&[])?;
     let swap = guest.swap_on("/dev/tmem0")?;
-    guest.network_up(guest.argument(0)?)?;
+    let card = guest.network_up(guest.argument(0)?)?;
     let listener = TcpListener::bind(("0.0.0.0", PORT))?;
     guest.tell("listens", &Value::Null);
     let stream = traffic::accept(&listener)?;
@@ -61,7 +61,7 @@ fn guest(guest: &mut Guest) -> Result<()> {
     let size = guest.percent_of_memory(130)?;
     let load = guest.start_load(&["--size", &size, "--passes", "1"])?;
     guest.tell("swaps", &Value::Null);
-    guest.wait_for_no_link()?;
+    card.wait_for_no_link()?;
     load.finish()?;
     // The kernel may refuse to send; what it does send the card must give back.
     let socket = UdpSocket::bind("0.0.0.0:0")?;

@@ -11,7 +11,7 @@ use std::process::Output;
 
 pub(super) const CASE: Case = Case {
     name: "refusals",
-    shows: "no /dev/kvm, no permission on it, a busy disk, a taken name",
+    shows: "no /dev/kvm, no permission on it, a busy disk, a taken name; tmem check says so",
     runs: Runs { soak: &["6.1"], ..Runs::ON_6_1 },
     host,
     guest,
@@ -29,14 +29,17 @@ fn host(host: &mut Host) -> Result<()> {
     // Away and back by renaming, so that this works where /dev is the host's own too.
     if Host::owns_machine() {
         fs::rename(KVM, "/dev/kvm-away")?;
-        let output = run(host);
+        let (output, check) = (run(host), host.tmem(&["check"]));
         fs::rename("/dev/kvm-away", KVM)?;
         refused(&output?, 1, "no /dev/kvm")?;
+        found(&check?, 1, "no /dev/kvm")?;
     }
+    found(&host.tmem(&["check"])?, 0, "a guest's hypercall hands its registers over")?;
     // What is refused is KVM: everything else may be read by anybody, and there is no disk to write.
     let bare = host.write_config("bare", &Spec { memory_mib: 128, ..Spec::default() })?;
     let output = host.tmem_command(&["run"]).arg(&bare).uid(NOBODY).gid(NOBODY).output()?;
     refused(&output, 1, "permission")?;
+    found(&host.tmem_command(&["check"]).uid(NOBODY).gid(NOBODY).output()?, 1, "usermod -aG kvm")?;
 
     let mut vm = host.start(&spec)?;
     vm.expect("ready")?;
@@ -56,6 +59,14 @@ pub(super) fn refused(output: &Output, code: i32, reason: &str) -> Result<()> {
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.code() == Some(code), "{} instead of {code}: {error}", output.status);
     ensure!(error.contains(reason), "the error does not name {reason}: {error}");
+    Ok(())
+}
+
+/// `tmem check` ended with this code and said this.
+fn found(output: &Output, code: i32, fragment: &str) -> Result<()> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.code() == Some(code), "{} instead of {code}: {text}", output.status);
+    ensure!(text.contains(fragment), "tmem check does not say {fragment}: {text}");
     Ok(())
 }
 

@@ -14,7 +14,7 @@ pub use debian::SwapArea;
 pub use files::Mount;
 pub use load::{Load, LoadReport};
 pub use mapper::CachedDisk;
-pub use network::ValueServer;
+pub use network::{Card, ValueServer};
 pub use swap::Swap;
 
 use crate::case::Case;

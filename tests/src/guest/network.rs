@@ -9,29 +9,40 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// A network card that is up.
+#[derive(Debug)]
+pub struct Card {
+    name: String,
+}
+
 /// A server of values, `tmem-load serve`.
 #[derive(Debug)]
 pub struct ValueServer {
     process: Child,
 }
 
-/// The only card of a guest that has one.
-const CARD: &str = "eth0";
+const CARDS: &str = "/sys/class/net";
+/// Loads the card's driver in a guest that has nobody else to do it.
+const LOADER: &str = "/bin/load-modules";
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
 impl Guest {
-    /// Loads the card's driver and gives the card an address in the network of its tap; the host is the way to all
-    /// others.
+    /// Gives the only card an address in the network of its tap, as soon as its driver is there; the host is the way to
+    /// all others.
     ///
     /// # Errors
     /// Where there is no card.
-    pub fn network_up(&self, address: &str) -> Result<()> {
-        self.command("load-modules", &["network"])?;
+    pub fn network_up(&self, address: &str) -> Result<Card> {
+        if fs::exists(LOADER)? {
+            self.command(LOADER, &["network"])?;
+        }
+        let card = Card::wait()?;
         let (network, _) = address.rsplit_once('.').context("no address")?;
-        self.command("ip", &["address", "add", &format!("{address}/24"), "dev", CARD])?;
-        self.command("ip", &["link", "set", CARD, "up"])?;
-        self.command("ip", &["route", "add", "default", "via", &format!("{network}.1")]).map(drop)
+        self.command("ip", &["address", "add", &format!("{address}/24"), "dev", &card.name])?;
+        self.command("ip", &["link", "set", &card.name, "up"])?;
+        self.command("ip", &["route", "add", "default", "via", &format!("{network}.1")])?;
+        Ok(card)
     }
 
     /// Starts a server of values, and returns when it listens.
@@ -51,13 +62,35 @@ impl Guest {
         ensure!(said.contains("listening"), "tmem-load said {said:?} instead of listening");
         Ok(ValueServer { process })
     }
+}
 
-    /// What the kernel says of the card in `/sys/class/net`.
+impl Card {
+    /// Waits until there is one beside the loopback.
+    fn wait() -> Result<Self> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let names = fs::read_dir(CARDS)?.filter_map(Result::ok);
+            let mut names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+            if let Some(name) = names.find(|name| name != "lo") {
+                return Ok(Self { name });
+            }
+            ensure!(Instant::now() < deadline, "there is no network card");
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Its name in this guest.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the kernel says of it in `/sys/class/net`.
     ///
     /// # Errors
     /// Where it says nothing of that name.
-    pub fn card(&self, name: &str) -> Result<String> {
-        let path = format!("/sys/class/net/{CARD}/{name}");
+    pub fn read(&self, name: &str) -> Result<String> {
+        let path = format!("{CARDS}/{}/{name}", self.name);
         Ok(fs::read_to_string(&path).with_context(|| format!("no {path}"))?.trim().to_owned())
     }
 
@@ -67,7 +100,7 @@ impl Guest {
     /// Where it stays up.
     pub fn wait_for_no_link(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while self.card("carrier")? != "0" {
+        while self.read("carrier")? != "0" {
             ensure!(Instant::now() < deadline, "the link is still up");
             thread::sleep(POLL);
         }

@@ -59,7 +59,7 @@ pub enum TapProblem {
     #[error("tap {0} is the one of an earlier network card of this VM; each card has its own")]
     Twice(String),
     /// it belongs to somebody else
-    #[error("tap {0} belongs to another user; make it yours: ip tuntap add dev {0} mode tap user $USER")]
+    #[error("tap {0} belongs to another user; take one of yours: ip tuntap add dev NAME mode tap user $USER")]
     NotYours(String),
     /// it is another kind of interface
     #[error("{0} is no tap, or one with several queues; `ip tuntap add dev NAME mode tap` makes what is needed")]
