@@ -46,6 +46,7 @@ pub struct Client {
     dedups: [Dedup; 2],
     detached: DetachedQueue,
     frozen: AtomicBool,
+    refuses_ephemeral: AtomicBool,
 }
 
 impl Client {
@@ -75,6 +76,7 @@ impl Client {
             dedups: config.hash_seed.map(Dedup::new),
             detached: DetachedQueue::default(),
             frozen: AtomicBool::new(false),
+            refuses_ephemeral: AtomicBool::new(false),
             config,
         })
     }
@@ -126,6 +128,12 @@ impl Client {
         self.frozen.load(Ordering::Relaxed)
     }
 
+    /// Answers puts into ephemeral pools `OVER_LIMIT` from now on, or no longer: whatever its own limit, a client has no room
+    /// for them where the host is short. What is stored stays, until it is evicted.
+    pub fn refuse_ephemeral(&self, refuse: bool) {
+        self.refuses_ephemeral.store(refuse, Ordering::Relaxed);
+    }
+
     /// Sets the most resident bytes that the client may hold.
     ///
     /// Nothing that was accepted into a persistent pool is lost. Below the present use, ephemeral pages go at once, and
@@ -140,6 +148,16 @@ impl Client {
             self.reclaim(u64::MAX);
             self.flush_ephemeral(self.quota.excess());
         }
+    }
+
+    /// Most resident bytes that the client may hold.
+    pub fn limit_bytes(&self) -> u64 {
+        self.quota.limit()
+    }
+
+    /// Resident bytes that the client holds.
+    pub fn used_bytes(&self) -> u64 {
+        self.quota.used()
     }
 
     /// Sets the resident bytes that the host will not ask back. More than the limit counts as the limit.

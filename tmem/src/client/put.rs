@@ -1,6 +1,7 @@
 //! Storing a page.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hypercall_abi::Status;
 
@@ -58,6 +59,9 @@ impl Client {
     fn put_into(&self, pool: &PoolInUse, key: Key, frame: u64, memory: &impl GuestPages) -> Status {
         if self.is_frozen() && !self.holds(pool, key) {
             return Status::Frozen;
+        }
+        if pool.kind() == PoolKind::Ephemeral && self.refuses_ephemeral.load(Ordering::Relaxed) {
+            return Status::OverLimit;
         }
         if !self.is_within_limit() {
             return Status::OverLimit;

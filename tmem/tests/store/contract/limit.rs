@@ -45,6 +45,23 @@ fn a_limit_below_the_holdings_loses_nothing_and_rejects_every_put() {
 }
 
 #[test]
+fn where_ephemeral_puts_are_refused_the_older_copy_goes_and_everything_else_stays() {
+    let client = client();
+    let (kept, given) = (persistent(&client), ephemeral(&client));
+    assert_eq!(put(&client, key(given, 0), pages::text(0)), Status::Ok);
+    assert_eq!(put(&client, key(given, 1), pages::text(1)), Status::Ok);
+    client.refuse_ephemeral(true);
+    assert_eq!(put(&client, key(given, 0), pages::text(2)), Status::OverLimit);
+    assert_eq!(get(&client, key(given, 0), false), Err(Status::Miss));
+    assert_eq!(get(&client, key(given, 1), false), Ok(pages::text(1)));
+    assert_eq!(put(&client, key(kept, 0), pages::text(3)), Status::Ok);
+    client.refuse_ephemeral(false);
+    assert_eq!(put(&client, key(given, 0), pages::text(2)), Status::Ok);
+    assert_eq!(client.statistics().puts_rejected_over_limit, 1);
+    client.check_invariants();
+}
+
+#[test]
 fn a_lower_limit_takes_ephemeral_pages_first_and_at_once() {
     let client = client();
     let (kept, given) = (persistent(&client), ephemeral(&client));
