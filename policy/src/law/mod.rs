@@ -72,16 +72,19 @@ pub fn decide(policy: &Policy, was: HostState, observation: &Observation) -> Dec
     let standings: Vec<Standing> = observation.vms.iter().map(|vm| standing::standing(policy, &vm.identity)).collect();
     let terms_in = |pool_bytes| -> Vec<Terms> {
         let terms = |(vm, standing): (&VmObservation, &Standing)| {
-            standing::terms(policy, standing, vm.memory_bytes, pool_bytes, vm.limit_bytes)
+            let terms = standing::terms(policy, standing, vm.memory_bytes, pool_bytes, vm.limit_bytes);
+            Terms { weight: vm.weight.unwrap_or(terms.weight), ..terms }
         };
         observation.vms.iter().zip(&standings).map(terms).collect()
     };
-    // A limit is a part of the pool and the pool is no smaller than the reservations, which are within the limits: those
+    // A limit is a part of the largest pool and the pool is no smaller than the reservations, which are within the limits: those
     // of the largest pool are asked for first.
     let reserved = sum(terms_in(MOST).iter().map(|terms| terms.tmem_reservation_bytes));
     let in_use = sum(observation.vms.iter().map(|vm| vm.used_bytes.min(MOST)));
     let pool = pool::size(policy, level, observation.host, in_use, reserved);
-    let terms = terms_in(pool.bytes);
+    // Of the largest pool and not of the present one: where the pool stops to grow it is what the VMs hold, and one that
+    // holds most of it would be cut to a part of that, and then to a part of the rest.
+    let terms = terms_in(pool.max_bytes);
 
     let actives: Vec<Option<Percent>> = observation.vms.iter().map(|vm| active(policy, vm)).collect();
     let claims: Vec<Claim> = observation

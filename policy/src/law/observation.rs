@@ -48,6 +48,8 @@ pub struct VmObservation {
     pub memory_bytes: u64,
     /// How much of the guest's memory the host holds now.
     pub resident_bytes: u64,
+    /// The weight that it was set to; `None`: that of its class.
+    pub weight: Option<u32>,
     /// The limit that the VM was started with or told; `None`: no other than its class's.
     pub limit_bytes: Option<u64>,
     /// What its store may hold now.

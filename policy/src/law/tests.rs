@@ -41,6 +41,7 @@ fn vm(uid: u32, lease_mib: u64, used_mib: u64) -> VmObservation {
         identity: Identity { name: format!("vm{uid}"), uid, ..Identity::default() },
         memory_bytes: GIB,
         resident_bytes: GIB,
+        weight: None,
         limit_bytes: None,
         lease_bytes: lease_mib * MIB,
         used_bytes: used_mib * MIB,
@@ -74,6 +75,31 @@ fn simulate(policy: &Policy, wanted_mib: &[(u32, u64)], intervals: usize) -> Vec
 
 fn last_mib(history: &[Vec<u64>]) -> Vec<u64> {
     history.last().unwrap().iter().map(|bytes| bytes / MIB).collect()
+}
+
+#[test]
+fn a_weight_that_was_set_holds_in_place_of_the_class_s() {
+    let set = VmObservation { weight: Some(300), ..vm(0, 0, 0) };
+    let decision = decide(&policy(Algorithm::Weighted), HostState::default(), &seen(vec![vm(0, 0, 0), set]));
+    assert_eq!(decision.vms.iter().map(|vm| vm.terms.weight).collect::<Vec<_>>(), [100, 300]);
+    let [one, other] = [0, 1].map(|index| decision.vms[index].lease.bytes);
+    assert_eq!((one, other), (POOL / 4, 3 * POOL / 4));
+}
+
+#[test]
+fn one_that_holds_most_of_the_pool_keeps_it_where_the_pool_stops_to_grow() {
+    let mut policy = policy(Algorithm::Demand);
+    policy.pool.size_min = crate::SizeOrPercent::Bytes(0);
+    policy.class.get_mut("default").unwrap().tmem.limit = crate::SizeOrPercent::Percent(Percent::whole(50));
+    let clear = HostObservation { available_bytes: 12 * GIB, ..HOST };
+    let mut observation = Observation { host: clear, vms: vec![vm(0, 512, 512)] };
+    for _ in 0..20 {
+        let decision = decide(&policy, HostState::default(), &observation);
+        assert_eq!((decision.host.state.level, decision.pool.bytes), (Level::Clear, 512 * MIB));
+        observation.vms[0].lease_bytes = decision.vms[0].lease.bytes;
+        observation.vms[0].used_bytes = decision.vms[0].lease.bytes;
+    }
+    assert_eq!(observation.vms[0].lease_bytes, 512 * MIB);
 }
 
 /// Xen compared the wrong way round from 2009 to its end: with equal weights, the one who held less gave first.

@@ -41,7 +41,7 @@ pub struct ClassMemory {
 pub struct ClassTmem {
     /// What is never taken from the VM's store. Percent of the VM's memory
     pub reservation: SizeOrPercent,
-    /// What the VM's store never exceeds. Percent of the current pool
+    /// What the VM's store never exceeds. Percent of the largest pool
     pub limit: SizeOrPercent,
 }
 

@@ -22,6 +22,8 @@ pub struct Pool {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Eviction {
+    /// Those that the guest took back, then the oldest: for guests that put a page when they drop it
+    UsedFirst,
     /// A page that was used is passed over, as often as it was used, up to three times
     SecondChance,
     /// The oldest
