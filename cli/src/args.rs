@@ -1,12 +1,16 @@
 //! The command line.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
 use protocol::VmName;
+use protocol::service::SOCKET_PATH;
 use vmm::config::{ByteSize, CpuModel, Overrides, SizeOrPercent};
 
 use crate::ending::{CHECK_EXIT_CODES, POLICY_EXIT_CODES, RUN_EXIT_CODES};
+use crate::top::Sort;
 
 /// Transcendent memory for KVM guests: runs VMs whose swap and second page cache live compressed in host RAM.
 #[derive(Debug, Parser)]
@@ -31,8 +35,15 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run the host service: lease memory to the stores of this host's VMs by a policy
+    Host(HostArgs),
     /// List the VMs that run on this host and answer you
     List {
+        /// Ask the host service: the host, and each VM's class, lease and entitlement
+        #[arg(short = 'l', long)]
+        long: bool,
+        #[command(flatten)]
+        service: ServiceArgs,
         /// Print everything about each VM as a JSON array
         #[arg(long)]
         json: bool,
@@ -49,27 +60,34 @@ pub enum Command {
     Set {
         /// Name of the VM
         vm: VmName,
-        /// What its store may hold at most: a size like 256MiB, or a percentage of the guest's memory like 150%.
-        /// Nothing that was accepted is lost: below what is held now, new pages are rejected until there is room
-        #[arg(long, value_name = "SIZE")]
-        limit: SizeOrPercent,
+        #[command(flatten)]
+        change: Change,
+        #[command(flatten)]
+        service: ServiceArgs,
     },
-    /// Reject new pages of a VM; those stored stay readable
-    Freeze {
-        /// Name of the VM
-        vm: VmName,
+    /// Watch the host and its VMs live, through the host service; keys sort, explain and freeze
+    Top(TopArgs),
+    /// Tell how much memory the host service can have back at once: that of ephemeral pages
+    Freeable {
+        #[command(flatten)]
+        service: ServiceArgs,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
-    /// Accept pages of a VM again
-    Thaw {
-        /// Name of the VM
-        vm: VmName,
-    },
-    /// Give the memory of a VM's ephemeral pages back to the host
+    /// Reject new pages of a VM, or of all; those stored stay readable
+    Freeze(Whom),
+    /// Accept pages of a VM again, or of all
+    Thaw(Whom),
+    /// Give the memory of ephemeral pages back to the host
+    #[command(override_usage = "tmem flush VM [SIZE]\n       tmem flush --all [SIZE]")]
     Flush {
-        /// Name of the VM
-        vm: VmName,
-        /// How much, like 64MiB; all of it where left away
-        size: Option<ByteSize>,
+        /// Flush all VMs of this host that answer you, those first that hold most of it
+        #[arg(long)]
+        all: bool,
+        /// Name of the VM, and how much, like 64MiB; all of it where left away
+        #[arg(value_name = "VM|SIZE", num_args = 0..=2)]
+        what: Vec<String>,
     },
     /// Press a VM's power button
     Stop {
@@ -79,7 +97,7 @@ pub enum Command {
         #[arg(long, value_name = "SECONDS")]
         wait: Option<u32>,
     },
-    /// Check and show the host's policy. Nothing enforces one yet
+    /// Check and show the host's policy, and why a VM has what it has
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
@@ -102,6 +120,121 @@ pub enum PolicyCommand {
     Show(PolicyArgs),
     /// Print the JSON Schema of a policy file, for editors
     Schema,
+    /// Tell which keys another policy changes, and from what to what
+    Diff {
+        /// The policy: a file or folder
+        #[arg(value_name = "FILE|FOLDER")]
+        first: PathBuf,
+        /// Another one, that the first is changed to [default: the first changes that of the host service]
+        #[arg(value_name = "FILE|FOLDER")]
+        second: Option<PathBuf>,
+        #[command(flatten)]
+        service: ServiceArgs,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a policy, put it in the place of the host service's, and wait until it is in force
+    Apply {
+        /// The policy
+        file: PathBuf,
+        #[command(flatten)]
+        service: ServiceArgs,
+    },
+    /// Tell why a VM has what it has: the last decision of the host service about it, with every number that led to it
+    Explain {
+        /// Name of the VM
+        vm: VmName,
+        #[command(flatten)]
+        service: ServiceArgs,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// One VM or all.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct Whom {
+    /// Name of the VM
+    pub vm: Option<VmName>,
+    /// All VMs of this host that answer you
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// What `tmem set` changes.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+pub struct Change {
+    /// What its store may hold at most: a size like 256MiB, or a percentage of the guest's memory like 150%.
+    /// Nothing that was accepted is lost: below what is held now, new pages are rejected until there is room
+    #[arg(long, value_name = "SIZE")]
+    pub limit: Option<SizeOrPercent>,
+    /// Its share of what no reservation takes, against the weights of others, 1 to 10000, until it ends or the host
+    /// service does; "class": that of its class again
+    #[arg(long, value_name = "NUMBER|class")]
+    pub weight: Option<Weight>,
+}
+
+/// A weight, or that of the class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weight(pub Option<u32>);
+
+impl FromStr for Weight {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("class", _) => Ok(Self(None)),
+            (_, Ok(weight @ 1..=10_000)) => Ok(Self(Some(weight))),
+            _ => Err(format!("{text:?} is no weight; write 1 to 10000, or class")),
+        }
+    }
+}
+
+/// Where the host service is.
+#[derive(Debug, clap::Args)]
+pub struct ServiceArgs {
+    /// Socket of the host service
+    #[arg(long, value_name = "PATH", default_value = SOCKET_PATH, display_order = 90)]
+    pub socket: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct HostArgs {
+    /// The policy: a file, or a folder with policy.toml, policy.d/*.toml or both [default: all defaults]
+    #[arg(long, value_name = "FILE|FOLDER")]
+    pub policy: Option<PathBuf>,
+    /// Where to listen; its user and group may connect
+    #[arg(long, value_name = "PATH", default_value = SOCKET_PATH)]
+    pub socket: PathBuf,
+    /// Log each decision with its inputs in this file, a line of JSON each; at 32 MiB it becomes FILE.1
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Serve metrics (OpenMetrics) at /metrics on a loopback address or a Unix socket, like 127.0.0.1:9464 or
+    /// unix:/run/tmem/metrics.sock
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<host::Address>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct TopArgs {
+    /// Text instead of a screen
+    #[arg(short, long)]
+    pub batch: bool,
+    /// Texts, with -b, until it ends [default: without end]
+    #[arg(short = 'n', long, value_name = "NUMBER", requires = "batch")]
+    pub count: Option<u32>,
+    /// Seconds between two looks
+    #[arg(short, long, value_name = "SECONDS", default_value = "1")]
+    pub delay: NonZeroU32,
+    /// What comes first
+    #[arg(short, long, value_enum, default_value_t = Sort::Used)]
+    pub sort: Sort,
+    #[command(flatten)]
+    pub service: ServiceArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -186,9 +319,11 @@ mod tests {
     fn wrong_values_are_told_before_anything_is_done() {
         let table: &[(&[&str], &str)] = &[
             (&["show", "a/b"], "'/' in a VM's name"),
-            (&["set", "web"], "--limit <SIZE>"),
+            (&["set", "web"], "--limit <SIZE>|--weight <NUMBER|class>"),
+            (&["set", "web", "--weight", "0"], "\"0\" is no weight; write 1 to 10000, or class"),
             (&["set", "web", "--limit", "64"], "\"64\" has no unit; write 64KiB"),
-            (&["flush", "web", "50%"], "\"50%\" is a percentage"),
+            (&["freeze"], "<VM|--all>"),
+            (&["freeze", "web", "--all"], "cannot be used with"),
             (&["run", "vm.toml", "--memory", "1GB"], "\"GB\" in \"1GB\" is no unit"),
             (&["run", "vm.toml", "--cpu", "fast"], "unknown variant `fast`, expected `host` or `baseline`"),
             (&["run"], "<vm.toml>"),

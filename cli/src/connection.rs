@@ -1,19 +1,16 @@
 //! A connection to a running VM.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use protocol::{
-    DecodeError, EncodeError, MESSAGE_MAX_BYTES, Refusal, Reply, Request, VmName, VmReport, decode_reply,
-    encode_request,
-};
+use observe::{Peer, peer};
+use protocol::{DecodeError, EncodeError, Refusal, Reply, Request, VmName, VmReport, decode_reply, encode_request};
 use rustix::io::Errno;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::SocketAddrUnix;
 use rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
-use vmm::control::{Peer, peer};
+
+use crate::exchange::{Exchange, is_wait};
 
 /// A VM that answers no request.
 #[derive(Debug, thiserror::Error)]
@@ -76,27 +73,29 @@ pub enum AskError {
 #[derive(Debug)]
 pub struct Connection {
     name: VmName,
-    stream: UnixStream,
+    exchange: Exchange,
     pid: i32,
-    patience: Duration,
 }
 
 impl Connection {
     /// Connects to the VM of this name, and makes sure that it is ours or root's. Neither this nor a later request
     /// waits longer than `patience`.
     pub fn open(name: &VmName, patience: Duration) -> Result<Self, AskError> {
-        let stream = connect_to(name, patience).map_err(|error| match error {
+        let address = SocketAddrUnix::new_abstract_name(name.socket_name().as_bytes());
+        let connected = address.and_then(|address| Exchange::connect(&address, patience));
+        let exchange = connected.map_err(|error| match error {
             Errno::CONNREFUSED => AskError::NotRunning(name.clone()),
             Errno::WOULDBLOCK => AskError::Silent(name.clone()),
             error => AskError::Broken { name: name.clone(), source: error.into() },
         })?;
         let own = geteuid().as_raw();
-        let Peer { uid, pid } = peer(&stream).map_err(|source| AskError::Broken { name: name.clone(), source })?;
+        let Peer { uid, pid } =
+            peer(exchange.stream()).map_err(|source| AskError::Broken { name: name.clone(), source })?;
         // Root may ask anybody's VM; what it answers is shown, and never obeyed.
         if uid != own && uid != 0 && own != 0 {
             return Err(AskError::Stranger { name: name.clone(), uid });
         }
-        Ok(Self { name: name.clone(), stream, pid, patience })
+        Ok(Self { name: name.clone(), exchange, pid })
     }
 
     /// Asks for the report.
@@ -134,7 +133,7 @@ impl Connection {
 
     fn ask(&mut self, request: Request) -> Result<Reply, AskError> {
         let line = encode_request(request)?;
-        let answer = self.send(&line).and_then(|()| self.read_line()).map_err(|error| {
+        let answer = self.exchange.exchange(&line).map_err(|error| {
             if is_wait(&error) {
                 AskError::Silent(self.name.clone())
             } else {
@@ -147,45 +146,4 @@ impl Connection {
             Err(source) => Err(AskError::Answer { name: self.name.clone(), source }),
         }
     }
-
-    /// A VM that turns us away does so before it has read anything: its refusal is there although we can send no more.
-    fn send(&mut self, line: &[u8]) -> io::Result<()> {
-        match self.stream.write_all(line) {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            result => result,
-        }
-    }
-
-    /// One line, or one byte more than any message has, within the time that a request has.
-    fn read_line(&mut self) -> io::Result<Vec<u8>> {
-        let deadline = Instant::now() + self.patience;
-        let mut line = Vec::new();
-        let mut chunk = [0; 4096];
-        while !line.ends_with(b"\n") && line.len() <= MESSAGE_MAX_BYTES {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(ErrorKind::TimedOut.into());
-            }
-            self.stream.set_read_timeout(Some(left))?;
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(count) => line.extend_from_slice(&chunk[..count]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(line)
-    }
-}
-
-fn is_wait(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-}
-
-/// Not the standard library's `connect_addr`: it has no time-out, and a VM that has stopped accepting would hold us.
-fn connect_to(name: &VmName, patience: Duration) -> Result<UnixStream, Errno> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
-    connect(&socket, &SocketAddrUnix::new_abstract_name(name.socket_name().as_bytes())?)?;
-    Ok(UnixStream::from(socket))
 }

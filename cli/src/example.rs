@@ -47,6 +47,8 @@ mod tests {
     fn what_is_switched_off_is_right_too() {
         // Every text is read before the first tap is looked for.
         let without_taps = all_on().replace("tap = \"tap0\"", "tap = \"no-such-tap-0\"");
+        // A VM has a service or a policy.
+        let without_taps = without_taps.replace("policy = \"policy.toml\"\n", "");
         let error = load_text(&without_taps).unwrap_err().to_string();
         assert!(error.contains("there is no tap no-such-tap-0"), "{error}");
     }

@@ -1,10 +1,15 @@
-//! `tmem`: runs VMs and talks to those that run.
+//! `tmem`: runs VMs and the host service, and talks to those that run.
 
+mod all;
+mod apply;
 mod args;
 mod check;
 mod connection;
 mod ending;
 mod example;
+mod exchange;
+mod explain;
+mod host;
 mod list;
 mod logging;
 mod man;
@@ -12,9 +17,12 @@ mod policy;
 mod run;
 mod running;
 mod screen;
+mod service;
+mod shares;
 mod show;
 mod stop;
 mod tell;
+mod top;
 
 use std::process::ExitCode;
 
@@ -41,12 +49,16 @@ fn carry_out(command: Command) -> Result<ExitCode> {
         Command::Policy { command } => return policy::carry_out(&command),
         Command::Check { json } => return check::check(json),
         Command::Man { folder } => man::write_pages(&folder)?,
-        Command::List { json } => list::list(json)?,
+        Command::Host(args) => host::run(args)?,
+        Command::List { long: true, service, json } => shares::list(&service.socket, json)?,
+        Command::List { long: false, json, .. } => list::list(json)?,
+        Command::Top(args) => top::top(&args)?,
+        Command::Freeable { service, json } => shares::freeable(&service.socket, json)?,
         Command::Show { vm, json } => show::show(&vm, json)?,
-        Command::Set { vm, limit } => tell::set_limit(&vm, limit)?,
-        Command::Freeze { vm } => tell::freeze(&vm)?,
-        Command::Thaw { vm } => tell::thaw(&vm)?,
-        Command::Flush { vm, size } => tell::flush(&vm, size)?,
+        Command::Set { vm, change, service } => tell::set(vm, &change, &service.socket)?,
+        Command::Freeze(whom) => tell::freeze(&whom)?,
+        Command::Thaw(whom) => tell::thaw(&whom)?,
+        Command::Flush { all, what } => tell::flush(all, &what)?,
         Command::Stop { vm, wait } => stop::stop(&vm, wait)?,
     }
     Ok(ExitCode::SUCCESS)

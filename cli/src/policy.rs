@@ -10,7 +10,7 @@ use policy::{ByteSize, Reading, Remark, Sources};
 use serde_json::{Value, json};
 
 use crate::args::{PolicyArgs, PolicyCommand};
-use crate::screen;
+use crate::{apply, explain, screen};
 
 /// Carries out a command about a policy.
 pub fn carry_out(command: &PolicyCommand) -> Result<ExitCode> {
@@ -19,6 +19,18 @@ pub fn carry_out(command: &PolicyCommand) -> Result<ExitCode> {
         PolicyCommand::Show(args) => show(args),
         PolicyCommand::Schema => {
             screen::print(policy::JSON_SCHEMA)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        PolicyCommand::Diff { first, second, service, json } => {
+            apply::diff(first, second.as_deref(), &service.socket, *json)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        PolicyCommand::Apply { file, service } => {
+            apply::apply(file, &service.socket)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        PolicyCommand::Explain { vm, service, json } => {
+            explain::explain(&service.socket, vm, *json)?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use protocol::{GuestReport, TmemReport, VmName, VmReport};
+use protocol::{GuestReport, ShareReport, ShareSource, TmemReport, VmName, VmReport};
 
 use crate::list::state;
 use crate::{screen, tell};
@@ -47,13 +47,35 @@ fn facts(report: &VmReport) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn tmem_facts(tmem: &TmemReport) -> [(&'static str, String); 4] {
-    [
+fn tmem_facts(tmem: &TmemReport) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
         ("tmem used", screen::size(tmem.used_bytes)),
         ("tmem limit", screen::size(tmem.limit_bytes)),
         ("tmem reservation", screen::size(tmem.reservation_bytes)),
         ("tmem frozen", if tmem.frozen { "yes" } else { "no" }.into()),
-    ]
+    ];
+    if let Some(share) = &tmem.share {
+        facts.push(("tmem own limit", screen::size(share.own_limit_bytes)));
+        facts.push(("tmem lease", lease_in_words(share)));
+        let over = tmem.used_bytes.saturating_sub(tmem.limit_bytes);
+        if over > 0 {
+            facts.push(("tmem overhang", format!("{}, until the guest frees pages", screen::size(over))));
+        }
+    }
+    facts
+}
+
+fn lease_in_words(share: &ShareReport) -> String {
+    let source = match (share.source, share.is_connected) {
+        (ShareSource::Service, true) => "the host service",
+        (ShareSource::Service, false) => "the host service, which does not answer now",
+        (ShareSource::Policy, _) => "the VM's own policy",
+        (ShareSource::Unknown, _) => "an unknown source",
+    };
+    let ephemeral = if share.accepts_ephemeral { "" } else { "; ephemeral pages are rejected: the host is short" };
+    // A lease of everything is none.
+    let bytes = if share.lease_bytes == u64::MAX { "no bound".to_owned() } else { screen::size(share.lease_bytes) };
+    format!("{bytes} from {source}{ephemeral}")
 }
 
 fn guest_facts(guest: &GuestReport) -> [(&'static str, String); 5] {
@@ -89,7 +111,19 @@ mod tests {
             vcpus: 2,
             kernel: "/boot/vmlinuz".into(),
             label: Some("blue\u{1b}[2J".into()),
-            tmem: Some(TmemReport { limit_bytes: 512 << 20, reservation_bytes: 0, used_bytes: 5 << 20, frozen: true }),
+            tmem: Some(TmemReport {
+                limit_bytes: 4 << 20,
+                reservation_bytes: 0,
+                used_bytes: 5 << 20,
+                frozen: true,
+                share: Some(ShareReport {
+                    source: ShareSource::Service,
+                    is_connected: false,
+                    own_limit_bytes: 512 << 20,
+                    lease_bytes: 4 << 20,
+                    accepts_ephemeral: false,
+                }),
+            }),
             counters: BTreeMap::from([
                 ("hypercall".into(), BTreeMap::from([("put".into(), 12), ("get".into(), 3)])),
                 ("store".into(), BTreeMap::from([("reject_over_limit".into(), u64::MAX)])),
@@ -116,9 +150,12 @@ vcpus             2
 memory            256 MiB
 label             blue\\u{1b}[2J
 tmem used         5 MiB
-tmem limit        512 MiB
+tmem limit        4 MiB
 tmem reservation  0 B
 tmem frozen       yes
+tmem own limit    512 MiB
+tmem lease        4 MiB from the host service, which does not answer now; ephemeral pages are rejected: the host is short
+tmem overhang     1 MiB, until the guest frees pages
 guest said        2 s ago, about to start its OOM killer
 guest pressure    some 12.05 %, full 0.00 %
 guest free        2 MiB of 4 MiB

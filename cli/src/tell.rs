@@ -1,13 +1,16 @@
-//! `tmem set`, `freeze`, `thaw` and `flush`: one request to one VM.
+//! `tmem set`, `freeze`, `thaw` and `flush`: what is told to VMs.
 
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use protocol::{Request, VmName};
 use vmm::config::{ByteSize, SizeOrPercent};
 
+use crate::args::{Change, Weight, Whom};
 use crate::connection::{AskError, Connection};
-use crate::{running, screen};
+use crate::service::Service;
+use crate::{all, running, screen};
 
 /// How long a VM may take to answer. Its event loop is never busy for long, but its host may be.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,8 +27,18 @@ pub fn connect(vm: &VmName) -> Result<Connection> {
     Err(anyhow::anyhow!("{error}; {others}"))
 }
 
-/// `tmem set VM --limit SIZE`
-pub fn set_limit(vm: &VmName, limit: SizeOrPercent) -> Result<()> {
+/// `tmem set VM`: its own limit is told to the VM, its weight to the host service.
+pub fn set(vm: VmName, change: &Change, socket: &Path) -> Result<()> {
+    if let Some(limit) = change.limit {
+        set_limit(&vm, limit)?;
+    }
+    if let Some(Weight(weight)) = change.weight {
+        Service::open(socket)?.set_weight(vm, weight)?;
+    }
+    Ok(())
+}
+
+fn set_limit(vm: &VmName, limit: SizeOrPercent) -> Result<()> {
     let mut connection = connect(vm)?;
     // A guest's memory does not change, so what is asked here is still so in the next request.
     let memory_bytes = connection.show()?.memory_bytes;
@@ -33,18 +46,36 @@ pub fn set_limit(vm: &VmName, limit: SizeOrPercent) -> Result<()> {
     Ok(connection.tell(Request::SetLimit { limit_bytes })?)
 }
 
-/// `tmem freeze VM`
-pub fn freeze(vm: &VmName) -> Result<()> {
-    Ok(connect(vm)?.tell(Request::Freeze)?)
+/// `tmem freeze VM|--all`
+pub fn freeze(whom: &Whom) -> Result<()> {
+    tell(whom, Request::Freeze)
 }
 
-/// `tmem thaw VM`
-pub fn thaw(vm: &VmName) -> Result<()> {
-    Ok(connect(vm)?.tell(Request::Thaw)?)
+/// `tmem thaw VM|--all`
+pub fn thaw(whom: &Whom) -> Result<()> {
+    tell(whom, Request::Thaw)
 }
 
-/// `tmem flush VM [SIZE]`
-pub fn flush(vm: &VmName, size: Option<ByteSize>) -> Result<()> {
-    let bytes = connect(vm)?.flush(size.map(|ByteSize(bytes)| bytes))?;
+fn tell(whom: &Whom, request: Request) -> Result<()> {
+    match &whom.vm {
+        Some(vm) => Ok(connect(vm)?.tell(request)?),
+        None => all::tell(request),
+    }
+}
+
+/// `tmem flush VM [SIZE]` and `tmem flush --all [SIZE]`
+pub fn flush(all: bool, what: &[String]) -> Result<()> {
+    let bytes = match (all, what) {
+        (false, [vm]) => connect(&vm.parse()?)?.flush(None)?,
+        (false, [vm, size]) => connect(&vm.parse()?)?.flush(Some(bytes(size)?))?,
+        (true, []) => all::flush(u64::MAX)?,
+        (true, [size]) => all::flush(bytes(size)?)?,
+        _ => bail!("write `tmem flush VM [SIZE]` or `tmem flush --all [SIZE]`"),
+    };
     screen::print(&format!("{} given back\n", screen::size(bytes)))
+}
+
+fn bytes(size: &str) -> Result<u64> {
+    let ByteSize(bytes) = size.parse()?;
+    Ok(bytes)
 }

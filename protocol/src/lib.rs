@@ -9,6 +9,8 @@
 //! ← {"version":1,"reply":"done"}
 //! ```
 //!
+//! The host service listens on a socket in the file system, [`service::SOCKET_PATH`]; what is said there is in [`service`].
+//!
 //! The version is looked at before anything else of a message. Within one version requests never change: an unknown
 //! request or field is an error, so that nothing a client asked for is silently left undone. Replies may gain fields,
 //! which older clients skip.
@@ -17,11 +19,12 @@ mod name;
 mod reply;
 mod report;
 mod request;
+pub mod service;
 mod wire;
 
 pub use name::{NAME_MAX_BYTES, NameError, SOCKET_PREFIX, VmName};
 pub use reply::{Refusal, RefusalKind, Reply};
-pub use report::{CounterGroups, GuestReport, TmemReport, VmReport, VmState};
+pub use report::{CounterGroups, GuestReport, ShareReport, ShareSource, TmemReport, VmReport, VmState};
 pub use request::Request;
 pub use wire::{
     DecodeError, EncodeError, MESSAGE_MAX_BYTES, VERSION, VERSIONS, decode_reply, decode_request, encode_reply,

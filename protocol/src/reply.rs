@@ -43,12 +43,18 @@ pub enum RefusalKind {
     Malformed,
     /// The message is longer than any request may be.
     TooLong,
-    /// The caller's user may not control this VM.
+    /// The caller's user may not ask for this.
     Denied,
     /// The request asks for what the VM's configuration rules out.
     Invalid,
     /// The VM has no tmem.
     NoTmem,
+    /// Another connection has the name.
+    NameTaken,
+    /// The host has no room for the VM.
+    NotAdmitted,
+    /// There is no VM of this name.
+    NoSuchVm,
     /// The host could not do it.
     Failed,
     /// A reason that only newer processes know.

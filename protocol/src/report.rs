@@ -61,6 +61,37 @@ pub struct TmemReport {
     pub used_bytes: u64,
     /// Whether new pages are rejected.
     pub frozen: bool,
+    /// Where the limit comes from; absent in answers of older processes.
+    #[serde(default)]
+    pub share: Option<ShareReport>,
+}
+
+/// Where a VM's limit comes from: the lower of its own and its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareReport {
+    /// Who leases.
+    pub source: ShareSource,
+    /// Whether the service answers; without it the last lease stays.
+    pub is_connected: bool,
+    /// The limit of vm.toml, or what was set since, in bytes.
+    pub own_limit_bytes: u64,
+    /// The lease in bytes.
+    pub lease_bytes: u64,
+    /// Whether ephemeral pages are accepted.
+    pub accepts_ephemeral: bool,
+}
+
+/// Who leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShareSource {
+    /// The host service.
+    Service,
+    /// The VM's own process, by a policy.
+    Policy,
+    /// A source that only newer processes know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The guest's own account of its memory (the `REPORT` call). Pages are of 4 KiB.

@@ -99,7 +99,7 @@ pub fn decode_reply(line: &[u8]) -> Result<Reply, DecodeError> {
     decode::<ReplyMessage>(line).map(|message| message.reply)
 }
 
-fn encode(message: &impl Serialize) -> Result<Vec<u8>, EncodeError> {
+pub(crate) fn encode(message: &impl Serialize) -> Result<Vec<u8>, EncodeError> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     if line.len() > MESSAGE_MAX_BYTES {
@@ -110,7 +110,7 @@ fn encode(message: &impl Serialize) -> Result<Vec<u8>, EncodeError> {
 
 /// Reads a message in two passes: only the first, which looks at nothing but the version, can be made for messages of
 /// versions that are not known here.
-fn decode<M: DeserializeOwned>(line: &[u8]) -> Result<M, DecodeError> {
+pub(crate) fn decode<M: DeserializeOwned>(line: &[u8]) -> Result<M, DecodeError> {
     if line.len() > MESSAGE_MAX_BYTES {
         return Err(DecodeError::TooLong);
     }

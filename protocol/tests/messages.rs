@@ -21,7 +21,13 @@ fn report() -> VmReport {
         vcpus: 2,
         kernel: "/boot/vmlinuz".into(),
         label: Some("blue".into()),
-        tmem: Some(TmemReport { limit_bytes: 512 << 20, reservation_bytes: 0, used_bytes: 4096, frozen: false }),
+        tmem: Some(TmemReport {
+            limit_bytes: 512 << 20,
+            reservation_bytes: 0,
+            used_bytes: 4096,
+            frozen: false,
+            share: None,
+        }),
         counters: BTreeMap::from([("store".into(), BTreeMap::from([("puts_stored".into(), u64::MAX)]))]),
         guest: Some(GuestReport {
             age_ms: 900,

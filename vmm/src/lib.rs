@@ -6,6 +6,7 @@
 //!              ├─ vcpu                  a thread each: enter the guest, handle the exit
 //!              │    ├─ hypercall        OUT ─► dispatch ─► tmem::Client
 //!              │    └─ devices          serial, power, pvpanic, virtio
+//!              ├─ share            what the store may hold: leases of the host service, or the policy here
 //!              └─ control, console      the socket of `tmem show`, the terminal
 //! host_check  what this host can do for VMs: `tmem check`
 //! ```
@@ -20,6 +21,7 @@ pub mod hypercall;
 pub mod machine;
 pub mod memory;
 pub mod mistakes;
+pub mod share;
 pub mod vcpu;
 pub mod vm;
 

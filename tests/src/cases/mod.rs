@@ -21,6 +21,7 @@ mod hog;
 mod huge_pages;
 mod kexec;
 mod killed;
+mod leases;
 mod lost_tap;
 mod nearly_full;
 mod network;
@@ -63,6 +64,7 @@ pub const ALL: &[Case] = &[
     restart::CASE,
     kexec::CASE,
     killed::CASE,
+    leases::CASE,
     frontswap::CASE,
     frontswap::OVER_LIMIT_CASE,
     frontswap::HUGE_PAGES_CASE,

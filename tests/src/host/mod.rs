@@ -2,11 +2,13 @@
 
 mod console;
 mod network;
+mod service;
 mod spec;
 mod values;
 mod vm;
 
 pub use network::Tap;
+pub use service::{Listing, Service};
 pub use spec::{Disk, Spec};
 pub use values::Values;
 pub use vm::Vm;
@@ -209,6 +211,14 @@ impl Host {
     #[must_use]
     pub fn owns_machine() -> bool {
         fs::read_to_string("/proc/cmdline").is_ok_and(|cmdline| cmdline.contains("tmem.emulated-host"))
+    }
+
+    /// Starts the host service with this policy.
+    ///
+    /// # Errors
+    /// Where the policy cannot be written or the service does not listen.
+    pub fn start_service(&self, policy: &str) -> Result<Service> {
+        Service::start(&self.files.tmem, &self.dir, policy)
     }
 
     /// Runs a VM whose guest half needs the host only to be there.

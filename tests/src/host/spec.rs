@@ -42,6 +42,8 @@ pub struct Spec {
     pub limit: Option<String>,
     /// `tmem.eviction`, or nothing for the default.
     pub eviction: Option<&'static str>,
+    /// Socket of the host service that leases; without one the VM decides for itself.
+    pub service: Option<PathBuf>,
     /// Disks in their order: `/dev/vda` and so on.
     pub disks: Vec<Disk>,
     /// Taps of network cards in their order.
@@ -66,6 +68,7 @@ impl Default for Spec {
             vcpus: 1,
             limit: Some("400%".to_owned()),
             eviction: None,
+            service: None,
             disks: Vec::new(),
             nets: Vec::new(),
             arguments: Vec::new(),
@@ -137,6 +140,9 @@ impl Spec {
         };
         if let Some(eviction) = self.eviction {
             let _ = writeln!(toml, "eviction = {eviction:?}");
+        }
+        if let Some(service) = &self.service {
+            let _ = writeln!(toml, "service = {service:?}");
         }
         toml
     }

@@ -61,6 +61,8 @@ pub(super) struct NetTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct TmemTable {
     pub enabled: Option<bool>,
+    pub service: Option<Spanned<PathBuf>>,
+    pub policy: Option<Spanned<PathBuf>>,
     pub limit: Option<Spanned<SizeOrPercent>>,
     pub reservation: Option<Spanned<SizeOrPercent>>,
     pub label: Option<Spanned<String>>,

@@ -76,6 +76,18 @@ pub enum Problem {
     /// a percentage of the memory is too large
     #[error("this percentage of the guest's memory is more than any machine has")]
     PercentTooLarge,
+    /// there are two who would say what the store may hold
+    #[error("a service decides by its own policy; write either `service` or `policy`")]
+    ServiceAndPolicy,
+    /// a policy is not valid
+    #[error("{0}; `tmem policy check` shows all of it")]
+    Policy(String),
+    /// a path is longer than a socket's may be
+    #[error("the path of a socket has at most {max_bytes} bytes")]
+    SocketPath {
+        /// Longest path in bytes.
+        max_bytes: usize,
+    },
     /// the reservation is above the limit
     #[error("a reservation of {reservation} is above the limit of {limit}")]
     ReservationAboveLimit {

@@ -22,7 +22,9 @@
 //!
 //! [tmem]
 //! enabled = true
-//! limit = "200%"                # a size, or a percentage of `memory`
+//! service = "/run/tmem/host.sock" # the host service that leases; or
+//! policy = "policy.toml"        # a policy for this VM alone; neither: the empty policy
+//! limit = "100%"                # a size, or a percentage of `memory`
 //! reservation = "0KiB"
 //! label = "blue"                # optional, shown by `tmem show`
 //! codec = "page-lz"             # or "lz4", "zstd"
@@ -41,6 +43,7 @@ mod image;
 mod mac;
 mod net;
 mod setting;
+mod share;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -60,7 +63,7 @@ pub use error::{ConfigError, Place, Problem};
 pub use image::{Initrd, Kernel, KernelFormat};
 pub use mac::{MacAddress, MacError};
 pub use net::{NETS_MAX, Net, TapProblem};
-pub use policy::{ByteSize, SizeError, SizeOrPercent};
+pub use policy::{ByteSize, Policy, SizeError, SizeOrPercent};
 
 /// A VM that can be started: every value checked, every file open, every disk locked, every tap attached.
 #[derive(Debug)]
@@ -115,32 +118,44 @@ pub enum Console {
 /// A VM's share of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TmemConfig {
+    /// Who says what it may hold within its limit.
+    pub share: ShareConfig,
     /// What it may hold at most, in bytes of host memory.
     pub limit_bytes: u64,
     /// What is never taken from it, in bytes of host memory; not above the limit.
     pub reservation_bytes: u64,
     /// A label for people and programs.
     pub label: Option<String>,
-    /// How pages are compressed.
-    pub codec: Codec,
+    /// How pages are compressed; `None`: as the policy says, as with the next three.
+    pub codec: Option<Codec>,
     /// Bytes of pages that may wait to be compressed; 0 compresses within each put.
     pub staging_bytes: usize,
     /// Which equal pages are stored once.
-    pub dedup: Dedup,
+    pub dedup: Option<Dedup>,
     /// Which ephemeral pages go first.
-    pub eviction: Eviction,
-    /// How long a page must not have been loaded to be compressed once more, smaller and slower.
+    pub eviction: Option<Eviction>,
+    /// How long a page must not have been loaded to be compressed once more, smaller and slower; 0: never.
     pub recompress_after: Option<Duration>,
 }
 
+/// Who says what a VM's store may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShareConfig {
+    /// The host service that listens there.
+    Service(PathBuf),
+    /// The VM's own process, by this policy.
+    Policy(Box<Policy>),
+    /// The VM's own process, by the empty policy.
+    Alone,
+}
+
 /// Which equal pages are stored once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dedup {
     /// None.
     Off,
     /// Those of one VM.
-    #[default]
     Vm,
 }
 

@@ -64,18 +64,46 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(config.cpu, CpuModel::Host);
     assert_eq!(config.console, Console::Stdio);
     assert!(config.disks.is_empty() && config.nets.is_empty());
-    let recompress_after = Some(Duration::from_secs(60));
     let tmem = TmemConfig {
-        limit_bytes: 128 << 20,
+        share: ShareConfig::Alone,
+        limit_bytes: 64 << 20,
         reservation_bytes: 0,
         label: None,
-        codec: Codec::PageLz,
+        codec: None,
         staging_bytes: 8 << 20,
-        dedup: Dedup::Vm,
-        eviction: Eviction::UsedFirst,
-        recompress_after,
+        dedup: None,
+        eviction: None,
+        recompress_after: None,
     };
     assert_eq!(config.tmem, Some(tmem));
+}
+
+#[test]
+fn a_service_or_a_policy_governs_the_store() {
+    let folder = Folder::new();
+    fs::write(folder.path("policy.toml"), "interval = \"5s\"").unwrap();
+    let share = |text: &str| folder.load(&format!("{GOOD}[tmem]\n{text}")).unwrap().tmem.unwrap().share;
+    assert_eq!(
+        share("service = \"host.sock\""),
+        ShareConfig::Service(folder.path("host.sock")),
+        "it need not be there"
+    );
+    let ShareConfig::Policy(policy) = share("policy = \"policy.toml\"") else { panic!("no policy") };
+    assert_eq!(policy.interval.as_ms(), 5000);
+    fs::write(folder.path("broken.toml"), "interval = 5").unwrap();
+    let table: &[(&str, &[&str])] = &[
+        ("policy = \"gone\"", &["vm.toml:4: `tmem.policy`: ", "gone cannot be read"]),
+        ("policy = \"broken.toml\"", &["vm.toml:4: `tmem.policy`: ", "broken.toml:1:12", "\"5\" has no unit"]),
+        ("service = \"s\"\npolicy = \"policy.toml\"", &["vm.toml:5: `tmem.policy`: ", "either `service` or `policy`"]),
+    ];
+    for (text, fragments) in table {
+        let message = folder.mistake(&format!("[tmem]\n{text}"));
+        for fragment in *fragments {
+            assert!(message.contains(fragment), "{text:?} gave {message:?}, which lacks {fragment:?}");
+        }
+    }
+    let long = folder.mistake(&format!("[tmem]\nservice = \"/{}\"", "x".repeat(107)));
+    assert!(long.contains("a socket has at most 107 bytes"), "{long}");
 }
 
 #[test]
@@ -122,10 +150,10 @@ fn every_key_is_read() {
     assert_eq!((swap.size_bytes, swap.read_only, swap.id.as_deref()), (512, false, None));
     let tmem = config.tmem.unwrap();
     assert_eq!((tmem.limit_bytes, tmem.reservation_bytes), (16 << 20, 1 << 20));
-    assert_eq!((tmem.label.as_deref(), tmem.codec), (Some("blue"), Codec::Zstd));
-    assert_eq!((tmem.staging_bytes, tmem.dedup, tmem.recompress_after), (0, Dedup::Off, None));
-    assert_eq!(tmem.eviction, Eviction::SecondChance);
-    assert_eq!(tmem.recompress_after, None);
+    assert_eq!((tmem.label.as_deref(), tmem.codec), (Some("blue"), Some(Codec::Zstd)));
+    assert_eq!((tmem.staging_bytes, tmem.dedup), (0, Some(Dedup::Off)));
+    assert_eq!(tmem.eviction, Some(Eviction::SecondChance));
+    assert_eq!(tmem.recompress_after, Some(Duration::ZERO));
 }
 
 #[test]

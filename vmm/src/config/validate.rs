@@ -12,8 +12,9 @@ use super::document::{ConfigFile, Document, TmemTable};
 use super::error::{ConfigError, Place, Problem};
 use super::image::{Initrd, Kernel, parent_exists};
 use super::setting::Setting;
+use super::share::share;
 use super::text::printable;
-use super::{Codec, Console, CpuModel, Eviction, Overrides, TmemConfig, VmConfig, disk, net};
+use super::{Console, CpuModel, Overrides, TmemConfig, VmConfig, disk, net};
 
 const VCPUS_DEFAULT: u8 = 1;
 const VCPUS_MAX: u8 = 4;
@@ -23,13 +24,11 @@ const CMDLINE_DEFAULT: &str = "console=ttyS0";
 /// `COMMAND_LINE_SIZE` of x86 is 2048 with the NUL byte (arch/x86/include/asm/setup.h of Linux).
 const CMDLINE_MAX_BYTES: usize = 2047;
 const LABEL_MAX_BYTES: usize = 64;
-/// Long for a page that comes back, short for one that does not.
-const RECOMPRESS_AFTER_SECONDS: u32 = 60;
 /// As much as a guest puts in the milliseconds until the thread looks; twice what a core's cache holds.
 const STAGING_DEFAULT: ByteSize = ByteSize(8 << 20);
 /// Raw pages are what the store is there to avoid.
 const STAGING_MAX: ByteSize = ByteSize(1 << 30);
-const LIMIT_DEFAULT: SizeOrPercent = SizeOrPercent::Percent(Percent::whole(200));
+const LIMIT_DEFAULT: SizeOrPercent = SizeOrPercent::Percent(Percent::whole(100));
 
 pub(super) fn validate(file: &ConfigFile, document: Document, flags: Overrides) -> Result<VmConfig, ConfigError> {
     let name = name(file, document.name.map(|name| Setting::of_key(file, "name", name)))?;
@@ -97,7 +96,7 @@ fn memory_bytes(setting: &Setting<ByteSize>, host_bytes: u64) -> Result<u64, Con
 }
 
 /// All the memory that the host's kernel manages, used or not, in whole MiB so that it reads well.
-fn host_memory_bytes() -> u64 {
+pub(super) fn host_memory_bytes() -> u64 {
     let info = sysinfo();
     (info.totalram.saturating_mul(u64::from(info.mem_unit)) >> 20) << 20
 }
@@ -170,6 +169,7 @@ fn tmem(
         }
     };
 
+    let share = share(file, table.service, table.policy)?;
     let label = match table.label {
         Some(label) => {
             let label = Setting::of_key(file, "tmem.label", label);
@@ -177,7 +177,6 @@ fn tmem(
         }
         None => None,
     };
-    let codec = table.codec.unwrap_or(Codec::PageLz);
     let staging_bytes = match table.staging {
         None => STAGING_DEFAULT,
         Some(staging) => {
@@ -189,20 +188,16 @@ fn tmem(
         }
     };
     let staging_bytes = usize::try_from(staging_bytes.0).unwrap_or(0);
-    let eviction = table.eviction.unwrap_or(Eviction::UsedFirst);
-    let recompress_after = match table.recompress_after_seconds.unwrap_or(RECOMPRESS_AFTER_SECONDS) {
-        0 => None,
-        seconds => Some(Duration::from_secs(seconds.into())),
-    };
     let config = TmemConfig {
+        share,
         limit_bytes,
         reservation_bytes,
         label,
-        codec,
-        eviction,
+        codec: table.codec,
+        eviction: table.eviction,
         staging_bytes,
-        dedup: table.dedup.unwrap_or_default(),
-        recompress_after,
+        dedup: table.dedup,
+        recompress_after: table.recompress_after_seconds.map(|seconds| Duration::from_secs(seconds.into())),
     };
     Ok(table.enabled.unwrap_or(true).then_some(config))
 }

@@ -2,7 +2,7 @@
 //!
 //! The socket's name is abstract (unix(7)): it is in no file system, so nothing is left of it however the process ends.
 //! Abstract names have no permissions, so each side asks the kernel who the other one is: the server answers its own
-//! user and root, and a client believes nobody else ([`peer`]). They belong to a network namespace: a VM in a
+//! user and root, and a client believes nobody else ([`observe::peer`]). They belong to a network namespace: a VM in a
 //! container is seen from inside that container.
 //!
 //! [`Server`] runs on the VM's event loop and delays nobody there: it never waits, does a bounded amount of work per
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use protocol::VmReport;
 
 pub use server::{CONNECTIONS_MAX, Server};
-pub use socket::{BindError, Peer, Socket, peer};
+pub use socket::{BindError, Socket};
 
 /// What a control socket controls: the VM, seen from its event loop. No method waits for the guest.
 pub trait ControlTarget {

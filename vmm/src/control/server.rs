@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
+use observe::peer;
 use protocol::{Refusal, RefusalKind};
 use rustix::net::{SendFlags, send};
 use rustix::process::geteuid;
@@ -12,7 +13,7 @@ use rustix::process::geteuid;
 use super::ControlTarget;
 use super::answer::refuse;
 use super::connection::Connection;
-use super::socket::{Socket, peer};
+use super::socket::Socket;
 
 /// Most connections at a time.
 pub const CONNECTIONS_MAX: usize = 16;

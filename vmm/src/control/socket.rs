@@ -1,7 +1,7 @@
-//! The listening socket, and who is at the other end of a connection.
+//! The listening socket.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
@@ -55,38 +55,4 @@ impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
         self.listener.as_raw_fd()
     }
-}
-
-/// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// Its user.
-    pub uid: u32,
-    /// Its process; 0 where that is outside of our PID namespace.
-    pub pid: i32,
-}
-
-/// Who was at the other end of a Unix socket when it connected or listened, as the kernel vouches for it
-/// (`SO_PEERCRED`, unix(7)).
-///
-/// # Errors
-///
-/// The kernel's, for what is no Unix socket.
-pub fn peer(socket: &impl AsFd) -> io::Result<Peer> {
-    // Not rustix's `socket_peercred`: its type says that the pid is never 0, but that is what the kernel answers for a
-    // peer outside of the caller's PID namespace.
-    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut len = libc::socklen_t::try_from(size_of::<libc::ucred>()).map_err(io::Error::other)?;
-    // SAFETY: both pointers are to live variables of the sizes the call expects: `len` has the size of `credentials`,
-    // and the kernel writes at most that many bytes of plain integers. The descriptor is borrowed, hence open.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut credentials).cast(),
-            &raw mut len,
-        )
-    };
-    if result == 0 { Ok(Peer { uid: credentials.uid, pid: credentials.pid }) } else { Err(io::Error::last_os_error()) }
 }

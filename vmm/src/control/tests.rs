@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use event_manager::{EventManager, SubscriberOps};
+use observe::{Peer, peer};
 use protocol::{
     MESSAGE_MAX_BYTES, RefusalKind, Reply, Request, TmemReport, VmName, VmReport, VmState, decode_reply, encode_request,
 };
@@ -52,6 +53,7 @@ impl ControlTarget for FakeVm {
                 reservation_bytes: RESERVATION_BYTES,
                 used_bytes: 0,
                 frozen: false,
+                share: None,
             }),
             counters: BTreeMap::new(),
             guest: None,

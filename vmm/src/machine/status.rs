@@ -1,5 +1,6 @@
 //! A machine as its control socket sees it.
 
+use super::Store;
 use super::assemble::Machine;
 use crate::config::VmConfig;
 use crate::control::{ControlError, ControlTarget};
@@ -7,6 +8,7 @@ use crate::devices::power::PowerDevice;
 use crate::devices::virtio::block::BlockCounters;
 use crate::devices::virtio::net::NetCounters;
 use crate::hypercall::Hypercalls;
+use crate::share::Share;
 use protocol::{CounterGroups, GuestReport, TmemReport, VmName, VmReport, VmState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,13 +27,14 @@ pub(super) struct Status {
     stopping: AtomicBool,
     power: Arc<PowerDevice>,
     store: Option<RecordedClient>,
+    share: Option<Arc<Share>>,
     hypercalls: Option<Arc<Hypercalls>>,
     disks: Vec<Arc<BlockCounters>>,
     nets: Vec<Arc<NetCounters>>,
 }
 
 impl Status {
-    pub(super) fn new(config: &VmConfig, machine: &Machine, store: Option<&RecordedClient>) -> Self {
+    pub(super) fn new(config: &VmConfig, machine: &Machine, store: Option<&Store>) -> Self {
         Self {
             name: config.name.clone(),
             kernel: config.kernel.path.display().to_string(),
@@ -41,7 +44,8 @@ impl Status {
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             power: Arc::clone(machine.power()),
-            store: store.cloned(),
+            store: store.map(|store| store.client.clone()),
+            share: store.map(|store| Arc::clone(&store.share)),
             hypercalls: machine.hypercalls().cloned(),
             disks: machine.disk_counters().to_vec(),
             nets: machine.net_counters().to_vec(),
@@ -114,6 +118,7 @@ impl ControlTarget for Status {
                     reservation_bytes: statistics.reservation_bytes,
                     used_bytes: statistics.resident_bytes,
                     frozen: store.client().is_frozen(),
+                    share: self.share.as_ref().map(|share| share.report()),
                 }
             }),
             counters: self.counters(),
@@ -122,7 +127,7 @@ impl ControlTarget for Status {
     }
 
     fn set_limit(&self, limit_bytes: u64) -> Result<(), ControlError> {
-        self.store()?.set_limit(limit_bytes);
+        self.share.as_ref().ok_or(ControlError::NoTmem)?.set_own_limit(limit_bytes);
         Ok(())
     }
 

@@ -1,0 +1,31 @@
+//! What a policy says about how stores work.
+
+use policy::Policy;
+use policy::schema::{CompressionAlgorithm, DedupScope, Eviction, RejectAbove};
+use protocol::service::{StoreCodec, StoreEviction, StoreSettings};
+
+/// Size of a page in bytes.
+const PAGE_BYTES: u64 = 4096;
+
+/// How the store of a VM is to work that starts under this policy.
+pub(super) fn of(policy: &Policy) -> StoreSettings {
+    let stored_max = match policy.compression.reject_above {
+        RejectAbove::Off => PAGE_BYTES,
+        RejectAbove::Size(percent) => percent.of(PAGE_BYTES),
+    };
+    StoreSettings {
+        codec: match policy.compression.algorithm {
+            CompressionAlgorithm::PageLz => StoreCodec::PageLz,
+            CompressionAlgorithm::Lz4 => StoreCodec::Lz4,
+            CompressionAlgorithm::Zstd => StoreCodec::Zstd,
+        },
+        eviction: match policy.pool.eviction {
+            Eviction::UsedFirst => StoreEviction::UsedFirst,
+            Eviction::SecondChance => StoreEviction::SecondChance,
+            Eviction::Fifo => StoreEviction::Fifo,
+        },
+        deduplicates: policy.dedup.scope == DedupScope::Vm,
+        stored_max_bytes: u32::try_from(stored_max).unwrap_or(u32::MAX),
+        recompress_after_ms: policy.compression.recompress.idle.as_ms(),
+    }
+}

@@ -1,0 +1,95 @@
+//! What the service says.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{HostStatus, VmsPage};
+use crate::Refusal;
+
+/// A message of the service: the answer to a request, or to a VM unasked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceReply {
+    /// The VM is registered, and may start.
+    Registered {
+        /// What holds until the next lease.
+        lease: Lease,
+        /// How its store is to work, where its own configuration does not say.
+        store: StoreSettings,
+    },
+    /// To a VM: what holds from now on.
+    Lease(Lease),
+    /// To a VM: give back memory of ephemeral pages.
+    Flush {
+        /// How much, in bytes.
+        bytes: u64,
+    },
+    /// It is done.
+    Done,
+    /// Some of the VMs.
+    Vms(VmsPage),
+    /// The host.
+    Host(Box<HostStatus>),
+    /// A decision and its inputs, as the decision log has them.
+    Explained(Value),
+    /// Nothing was done.
+    Error(Refusal),
+}
+
+/// How a store works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreSettings {
+    /// How pages are compressed.
+    pub codec: StoreCodec,
+    /// Which ephemeral pages go first.
+    pub eviction: StoreEviction,
+    /// Whether equal pages are stored once.
+    pub deduplicates: bool,
+    /// A page that would be stored in more bytes than this is rejected; at the size of a page none is.
+    pub stored_max_bytes: u32,
+    /// How long a page must not have been asked for to be compressed once more, in milliseconds; 0: never.
+    pub recompress_after_ms: u64,
+}
+
+/// How pages are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreCodec {
+    /// Made for pages.
+    PageLz,
+    /// Fast.
+    Lz4,
+    /// Small.
+    Zstd,
+    /// One that only newer processes know: the receiver's own default.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Which ephemeral pages go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreEviction {
+    /// Those that were used, then the oldest.
+    UsedFirst,
+    /// The oldest, but each once more for each of its last uses.
+    SecondChance,
+    /// The oldest.
+    Fifo,
+    /// One that only newer processes know: the receiver's own default.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a VM's store may hold, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The most that it may hold, in bytes; a lower limit of the VM itself holds.
+    pub lease_bytes: u64,
+    /// What is never taken from it, in bytes; not above the lease.
+    pub reservation_bytes: u64,
+    /// Whether ephemeral pages are accepted; not while the host is in state hard or low.
+    pub accepts_ephemeral: bool,
+    /// How often the VM is to report, in milliseconds.
+    pub interval_ms: u64,
+}
