@@ -13,7 +13,7 @@ use std::fs::{self, File};
 pub(super) const CASE: Case = Case {
     name: "disk-cache",
     shows: "1.25 x RAM of files on ext4 behind the driver's cache: read again without the disk, never stale",
-    runs: Runs::ON_ALL,
+    runs: Runs { test: &["6.1", "sid"], ..Runs::ON_6_1 },
     host,
     guest,
 };

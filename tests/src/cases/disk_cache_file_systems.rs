@@ -10,7 +10,7 @@ use serde_json::json;
 pub(super) const CASE: Case = Case {
     name: "disk-cache-file-systems",
     shows: "XFS and btrfs behind the driver's cache: read again without the disk, written by all ways, never stale",
-    runs: Runs::ON_6_1,
+    runs: Runs::ON_6_1.in_soak(),
     host,
     guest,
 };

@@ -10,7 +10,7 @@ use serde_json::json;
 pub(super) const CASE: Case = Case {
     name: "disk-cache-scan",
     shows: "a scan of 4 x the cache leaves the working set there, and does not without the filter",
-    runs: Runs::ON_6_1,
+    runs: Runs::ON_6_1.in_soak(),
     host,
     guest,
 };
