@@ -124,13 +124,13 @@ impl LocalPolicy {
 
     fn decision(&self, host: HostObservation) -> Decision {
         let counts = self.share.counts();
-        let room = self.room_bytes().map_or(u64::MAX, |room| counts.used_bytes.saturating_add(room));
         let vm = VmObservation {
             identity: self.identity.clone(),
             memory_bytes: self.memory_bytes,
             resident_bytes: 0,
             weight: None,
-            limit_bytes: Some(counts.limit_bytes.min(room)),
+            // Not the VM's own limit, which the share keeps to as well: the lease would have to follow when it is raised.
+            limit_bytes: self.room_bytes().map(|room| counts.used_bytes.saturating_add(room)),
             lease_bytes: self.share.lease().lease_bytes,
             used_bytes: counts.used_bytes,
             ephemeral_bytes: counts.ephemeral_bytes,

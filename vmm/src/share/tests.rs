@@ -86,6 +86,12 @@ fn alone_a_vm_decides_for_itself_within_its_limit_and_never_below_its_reservatio
     local.decide();
     let limit = share.store.client().limit_bytes();
     assert!((MIB..=64 * MIB).contains(&limit), "{limit}");
+    share.set_own_limit(0);
+    local.decide();
+    assert_eq!(share.store.client().limit_bytes(), 0);
+    share.set_own_limit(64 * MIB);
+    let raised = share.store.client().limit_bytes();
+    assert!(raised.min(2 * MIB) >= limit.min(2 * MIB), "it was raised, and is {raised} until the next decision");
 
     let mut policy = LocalPolicy::alone();
     let marks = &mut policy.host.watermarks;
