@@ -46,6 +46,12 @@ static bool tmem_present_any(const struct tmem_diskcache *cache, u64 first,
 			     first >> cache->shift) < end;
 }
 
+/* How many blocks may be in the store. */
+static u64 tmem_present_blocks(const struct tmem_diskcache *cache)
+{
+	return (u64)atomic_long_read(&cache->held) << cache->shift;
+}
+
 /* Nothing of the range is in the store. Where bits are shared, others may be. */
 static void tmem_present_clear(struct tmem_diskcache *cache, u64 first,
 			       u64 count)
@@ -56,7 +62,8 @@ static void tmem_present_clear(struct tmem_diskcache *cache, u64 first,
 	if (!first)
 		bit = 0;
 	for (; bit < end; bit++)
-		clear_bit(bit, cache->present);
+		if (test_and_clear_bit(bit, cache->present))
+			atomic_long_dec(&cache->held);
 }
 
 /* ---- opening and closing ---- */
@@ -180,12 +187,55 @@ static u64 tmem_diskcache_call(struct tmem_diskcache *cache, u16 call,
 	return went_well;
 }
 
+/* Asks for a page only to see whether it is there. */
+static s32 tmem_diskcache_ask(struct tmem_diskcache *cache, u64 block)
+{
+	struct tmem_area area = tmem_diskcache_area(cache, block);
+	s32 status = tmem_batch_one(TMEM_CALL_GET, 0, &area,
+				    lower_32_bits(block),
+				    page_to_pfn(cache->probe));
+
+	tmem_count(status == TMEM_STATUS_OK ? TMEM_DISKCACHE_PROBES_HIT :
+					      TMEM_DISKCACHE_PROBES_MISS);
+	return status;
+}
+
+static bool tmem_diskcache_used(const struct tmem_diskcache *cache, u64 block)
+{
+	return test_bit(block >> cache->shift, cache->used);
+}
+
+/*
+ * The oldest sample was of a page that is gone: forgets those of all pages that
+ * are. The store lets go of the oldest first, so half of what is left need not
+ * be asked for, each time.
+ */
+static void tmem_diskcache_forget_gone(struct tmem_diskcache *cache)
+{
+	u32 gone = 0;
+	u32 end = TMEM_FILTER_SAMPLES;
+
+	while (gone < end) {
+		u32 middle = gone + (end - gone) / 2;
+		u64 block;
+
+		if (!tmem_filter_peek(&cache->filter, middle, &block) ||
+		    (tmem_present(cache, block) &&
+		     (tmem_diskcache_used(cache, block) ||
+		      tmem_diskcache_ask(cache, block) == TMEM_STATUS_OK)))
+			end = middle;
+		else
+			gone = middle + 1;
+	}
+	tmem_filter_forget(&cache->filter, gone);
+}
+
 /* Looks whether pages make way in the store, when it is time. */
 static void tmem_diskcache_probe(struct tmem_diskcache *cache)
 {
-	struct tmem_area area;
+	long puts = atomic_long_read(&cache->puts);
+	s32 status;
 	u64 block;
-	bool there;
 
 	if (!tmem_filter_probe_due(&cache->filter))
 		return;
@@ -195,13 +245,15 @@ static void tmem_diskcache_probe(struct tmem_diskcache *cache)
 			return;
 		}
 	} while (!tmem_present(cache, block) ||
-		 test_bit(block >> cache->shift, cache->used));
-	area = tmem_diskcache_area(cache, block);
-	there = tmem_batch_one(TMEM_CALL_GET, 0, &area, lower_32_bits(block),
-			       page_to_pfn(cache->probe)) == TMEM_STATUS_OK;
-	tmem_count(there ? TMEM_DISKCACHE_PROBES_HIT :
-			   TMEM_DISKCACHE_PROBES_MISS);
-	tmem_filter_probed(&cache->filter, there);
+		 tmem_diskcache_used(cache, block));
+	status = tmem_diskcache_ask(cache, block);
+	if (status == TMEM_STATUS_EMPTY) {
+		tmem_diskcache_empty(cache, puts);
+		return;
+	}
+	tmem_filter_probed(&cache->filter, status == TMEM_STATUS_OK);
+	if (status != TMEM_STATUS_OK)
+		tmem_diskcache_forget_gone(cache);
 }
 
 /* Returns the pages that are there now. */
@@ -231,6 +283,14 @@ static u64 tmem_diskcache_get(struct tmem_diskcache *cache, struct bio *bio,
 
 /* ---- reads ---- */
 
+bool tmem_diskcache_may_read(const struct tmem_diskcache *cache,
+			     struct bio *bio, u64 sector)
+{
+	return !READ_ONCE(cache->distrusted) &&
+	       sector % TMEM_SECTORS_PER_BLOCK == 0 &&
+	       tmem_page_is_being_read(bio_page(bio));
+}
+
 /*
  * Describes a read, if the cache may have to do with it: whole pages, all of
  * them pages of files that are being read, and of one object of the store.
@@ -241,8 +301,6 @@ static bool tmem_diskread_init(struct tmem_diskread *read, struct bio *bio,
 	struct bvec_iter iter;
 	struct bio_vec bvec;
 
-	if (sector % TMEM_SECTORS_PER_BLOCK)
-		return false;
 	*read = (struct tmem_diskread) {
 		.iter = bio->bi_iter,
 		.block = sector / TMEM_SECTORS_PER_BLOCK,
@@ -279,7 +337,7 @@ enum tmem_diskcache_answer tmem_diskcache_read(struct tmem_diskcache *cache,
 {
 	u64 missing;
 
-	if (READ_ONCE(cache->distrusted) ||
+	if (!tmem_diskcache_may_read(cache, bio, sector) ||
 	    !tmem_diskread_init(read, bio, sector)) {
 		tmem_count_many(TMEM_DISKCACHE_SECTORS_BYPASSED,
 				bio_sectors(bio));
@@ -303,7 +361,8 @@ static void tmem_diskcache_stored(struct tmem_diskcache *cache, u64 block)
 {
 	u64 bit = block >> cache->shift;
 
-	set_bit(bit, cache->present);
+	if (!test_and_set_bit(bit, cache->present))
+		atomic_long_inc(&cache->held);
 	clear_bit(bit, cache->used);
 }
 
@@ -337,7 +396,7 @@ void tmem_diskcache_end_read(struct tmem_diskcache *cache, struct bio *bio,
 	if (stored)
 		tmem_filter_stored(&cache->filter,
 				   read->block + __ffs64(stored),
-				   hweight64(stored));
+				   hweight64(stored), tmem_present_blocks(cache));
 }
 
 /* ---- writes ---- */
@@ -399,5 +458,6 @@ void tmem_diskcache_drop_all(struct tmem_diskcache *cache)
 			tmem_diskcache_distrust(cache, status);
 	}
 	bitmap_zero(cache->present, tmem_present_bits(cache));
+	atomic_long_set(&cache->held, 0);
 	tmem_filter_open(&cache->filter);
 }

@@ -40,6 +40,7 @@
  * @backoff: spares puts into a store that takes none
  * @guard: the writes under way
  * @filter: the scan filter
+ * @held: bits set in @present
  * @present: a bit for 1 << @shift blocks: one of them may be in the
  *	store. Set under the guard's lock of the block that was put, cleared
  *	while a write of all of them is under way
@@ -56,6 +57,7 @@ struct tmem_diskcache {
 	struct tmem_backoff backoff;
 	struct tmem_guard guard;
 	struct tmem_filter filter;
+	atomic_long_t held;
 	unsigned long *present;
 	unsigned long *used;
 	u32 shift;
@@ -99,6 +101,10 @@ enum tmem_diskcache_answer {
 	TMEM_DISKCACHE_READ,
 	TMEM_DISKCACHE_BYPASS,
 };
+
+/* Whether a read may be one that the cache has to do with; @sector as below. */
+bool tmem_diskcache_may_read(const struct tmem_diskcache *cache,
+			     struct bio *bio, u64 sector);
 
 /* @sector: where the bio begins on the cached disk. */
 enum tmem_diskcache_answer tmem_diskcache_read(struct tmem_diskcache *cache,

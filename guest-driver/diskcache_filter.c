@@ -15,8 +15,10 @@ module_param_named(scan_filter, tmem_scan_filter, bool, 0644);
 MODULE_PARM_DESC(scan_filter,
 		 "Put pages only when they are read again, once the host has no more room (default on)");
 
-/* Pages put for a sample, in the beginning. */
+/* Pages put for a sample, at least. */
 #define TMEM_FILTER_STRIDE 8
+/* Samples of as many pages as the store holds, at most: a quarter of the places. */
+#define TMEM_FILTER_SHARE_SHIFT 10
 /* Samples for a probe. */
 #define TMEM_FILTER_PROBE 32
 /* Refused pages, after which the filter looks for room: 64 MiB. */
@@ -28,7 +30,6 @@ MODULE_PARM_DESC(scan_filter,
 int tmem_filter_init(struct tmem_filter *filter, u64 blocks)
 {
 	raw_spin_lock_init(&filter->lock);
-	filter->stride = TMEM_FILTER_STRIDE;
 	filter->seen_bits = clamp(ilog2(blocks | 1) - 2, 10, TMEM_SEEN_BITS_MAX);
 	filter->seen = kvzalloc(BIT(filter->seen_bits), GFP_KERNEL);
 	return filter->seen ? 0 : -ENOMEM;
@@ -39,7 +40,7 @@ void tmem_filter_exit(struct tmem_filter *filter)
 	kvfree(filter->seen);
 }
 
-/* Whether the block was remembered; it is afterwards. */
+/* Remembers the block, or forgets it where it was remembered, and says which. */
 static bool tmem_filter_seen(struct tmem_filter *filter, u64 block)
 {
 	/* All of it: hash_64() has 32 bits at most. */
@@ -48,8 +49,10 @@ static bool tmem_filter_seen(struct tmem_filter *filter, u64 block)
 	/* Zero is an empty place. */
 	u8 tag = (hash >> 32 & U8_MAX) | 1;
 
-	if (READ_ONCE(*seen) == tag)
+	if (READ_ONCE(*seen) == tag) {
+		WRITE_ONCE(*seen, 0);
 		return true;
+	}
 	WRITE_ONCE(*seen, tag);
 	return false;
 }
@@ -80,28 +83,27 @@ static u64 *tmem_filter_place(struct tmem_filter *filter, u32 i)
 	return &filter->samples[(filter->first + i) % TMEM_FILTER_SAMPLES];
 }
 
-/* Makes place: every other sample stays. */
-static void tmem_filter_thin(struct tmem_filter *filter)
+/* Drops the oldest samples. */
+static void tmem_filter_drop(struct tmem_filter *filter, u32 count)
 {
-	u32 i;
-
-	filter->count /= 2;
-	filter->stride *= 2;
-	for (i = 0; i < filter->count; i++)
-		*tmem_filter_place(filter, i) =
-			*tmem_filter_place(filter, 2 * i);
+	filter->first = (filter->first + count) % TMEM_FILTER_SAMPLES;
+	filter->count -= count;
 }
 
-void tmem_filter_stored(struct tmem_filter *filter, u64 block, u32 pages)
+void tmem_filter_stored(struct tmem_filter *filter, u64 block, u32 pages,
+			u64 held)
 {
+	u32 stride = clamp_t(u64, held >> TMEM_FILTER_SHARE_SHIFT,
+			     TMEM_FILTER_STRIDE, U32_MAX / 2);
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&filter->lock, flags);
-	filter->unsampled += pages;
-	while (filter->unsampled >= filter->stride) {
-		filter->unsampled -= filter->stride;
+	/* The stride may have become a small part of what it was. */
+	filter->unsampled = min(filter->unsampled, stride) + pages;
+	while (filter->unsampled >= stride) {
+		filter->unsampled -= stride;
 		if (filter->count == TMEM_FILTER_SAMPLES)
-			tmem_filter_thin(filter);
+			tmem_filter_drop(filter, 1);
 		*tmem_filter_place(filter, filter->count++) =
 			block + pages - 1 - min(filter->unsampled, pages - 1);
 		WRITE_ONCE(filter->unprobed, filter->unprobed + 1);
@@ -126,12 +128,33 @@ bool tmem_filter_sample(struct tmem_filter *filter, u64 *block)
 	raw_spin_lock_irqsave(&filter->lock, flags);
 	there = filter->count;
 	if (there) {
-		*block = filter->samples[filter->first];
-		filter->first = (filter->first + 1) % TMEM_FILTER_SAMPLES;
-		filter->count--;
+		*block = *tmem_filter_place(filter, 0);
+		tmem_filter_drop(filter, 1);
 	}
 	raw_spin_unlock_irqrestore(&filter->lock, flags);
 	return there;
+}
+
+bool tmem_filter_peek(struct tmem_filter *filter, u32 i, u64 *block)
+{
+	unsigned long flags;
+	bool there;
+
+	raw_spin_lock_irqsave(&filter->lock, flags);
+	there = i < filter->count;
+	if (there)
+		*block = *tmem_filter_place(filter, i);
+	raw_spin_unlock_irqrestore(&filter->lock, flags);
+	return there;
+}
+
+void tmem_filter_forget(struct tmem_filter *filter, u32 count)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&filter->lock, flags);
+	tmem_filter_drop(filter, min(count, filter->count));
+	raw_spin_unlock_irqrestore(&filter->lock, flags);
 }
 
 void tmem_filter_probed(struct tmem_filter *filter, bool there)
@@ -143,10 +166,6 @@ void tmem_filter_probed(struct tmem_filter *filter, bool there)
 
 void tmem_filter_open(struct tmem_filter *filter)
 {
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&filter->lock, flags);
-	filter->count = 0;
-	raw_spin_unlock_irqrestore(&filter->lock, flags);
+	tmem_filter_forget(filter, TMEM_FILTER_SAMPLES);
 	tmem_filter_probed(filter, true);
 }

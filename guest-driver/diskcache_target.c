@@ -101,7 +101,8 @@ static int tmem_target_map(struct dm_target *ti, struct bio *bio)
 	if (bio_op(bio) != REQ_OP_READ)
 		return DM_MAPIO_REMAPPED;
 	/* The rest comes again. */
-	if (bio_sectors(bio) > TMEM_DISKREAD_MAX * TMEM_SECTORS_PER_BLOCK)
+	if (bio_sectors(bio) > TMEM_DISKREAD_MAX * TMEM_SECTORS_PER_BLOCK &&
+	    tmem_diskcache_may_read(target->cache, bio, sector))
 		dm_accept_partial_bio(bio, TMEM_DISKREAD_MAX *
 				      TMEM_SECTORS_PER_BLOCK);
 	switch (tmem_diskcache_read(target->cache, bio, sector, &kept->read)) {

@@ -39,8 +39,11 @@ fn host(host: &mut Host) -> Result<()> {
                 host.note(format!(
                     "{what}, filter {filter}, set read in {readings}: {before:.0} % of it hit before, {after:.0} % after"
                 ));
-                if (filter, readings) == ("1", "two") {
-                    ensure!(after >= before * KEPT / 100.0, "{before:.1} % of the set hit before, {after:.1} % after");
+                let hits = format!("{before:.1} % of the set hit before, {after:.1} % after");
+                match (filter, readings) {
+                    ("1", "two") => ensure!(before >= KEPT && after >= before * KEPT / 100.0, "{hits}"),
+                    ("0", _) => ensure!(after < before / 2.0, "without the filter {hits}: the scan is no danger"),
+                    _ => {}
                 }
                 vm.go()?;
             }
