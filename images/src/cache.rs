@@ -20,6 +20,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
+use crate::tree::sources_in;
+
 /// The directory where kernels, modules and images are kept between runs.
 ///
 /// `$TMEM_CACHE`, else `$XDG_CACHE_HOME/tmem`, else `~/.cache/tmem`.
@@ -195,12 +197,7 @@ impl Key {
     /// # Errors
     /// Where something under `dir` cannot be read.
     pub fn with_tree(mut self, dir: &Path) -> Result<Self> {
-        let mut entries = fs::read_dir(dir)
-            .with_context(|| format!("cannot read {}", dir.display()))?
-            .map(|entry| Ok(entry?.path()))
-            .collect::<Result<Vec<_>>>()?;
-        entries.sort();
-        for path in entries {
+        for path in sources_in(dir)? {
             self = self.with(path.file_name().unwrap_or_default().as_encoded_bytes());
             self = if path.is_dir() { self.with_tree(&path)? } else { self.with(fs::read(&path)?) };
         }

@@ -15,6 +15,7 @@ use crate::{
     command::Run,
     kernels::{BuildIn, Kernel},
     progress::Step,
+    tree::copy_sources,
     workspace,
 };
 
@@ -69,9 +70,9 @@ fn build_modules(
     let made_of = key()?;
     cache.entry("modules", &made_of, |staging| {
         let tree = staging.join("build");
-        copy_tree(sources, &tree)?;
+        copy_sources(sources, &tree)?;
         for (dir, place) in extra {
-            copy_tree(dir, &tree.join(place))?;
+            copy_sources(dir, &tree.join(place))?;
         }
         ensure!(key()? == made_of, "{} changed while it was being copied; run this again", sources.display());
         let make = make_in(cache, kernel, &tree)?;
@@ -106,19 +107,4 @@ fn make_in(cache: &Cache, kernel: &Kernel, tree: &Path) -> Result<Run> {
     };
     let jobs = thread::available_parallelism().map_or(1, Into::into);
     Ok(make.arg("-C").arg(headers).arg(format!("M={}", module.display())).arg(format!("-j{jobs}")))
-}
-
-/// Copies a directory with what is in it.
-pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
-        let entry = entry?;
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type()?.is_dir() {
-            copy_tree(&from, &to)?;
-        } else {
-            fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
-        }
-    }
-    Ok(())
 }

@@ -24,6 +24,7 @@ pub mod package;
 pub mod programs;
 mod progress;
 pub mod requirements;
+mod tree;
 
 pub use cache::{Cache, Key};
 

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{Cache, Key, command::Run, driver::copy_tree, progress::Step, workspace};
+use crate::{Cache, Key, command::Run, progress::Step, tree::copy_sources, workspace};
 
 const NAME: &str = "tmem-guest-dkms";
 /// This project's version, which the package has and `dkms.conf` must have.
@@ -62,10 +62,10 @@ pub fn driver(cache: &Cache, version: &str) -> Result<PathBuf> {
 /// What DKMS builds from.
 fn module_sources(sources: &Path, abi: &Path, tree: &Path, version: &str) -> Result<()> {
     let to = tree.join("usr/src").join(format!("tmem-{version}"));
-    copy_tree(sources, &to)?;
+    copy_sources(sources, &to)?;
     fs::remove_dir_all(to.join("debian"))?;
     fs::remove_file(to.join(".gitignore"))?;
-    copy_tree(abi, &to.join("include"))?;
+    copy_sources(abi, &to.join("include"))?;
     let conf = fs::read_to_string(to.join("dkms.conf"))?;
     let line = |version: &str| format!("PACKAGE_VERSION=\"{version}\"\n");
     ensure!(conf.contains(&line(VERSION)), "guest-driver/dkms.conf has another version than this project, {VERSION}");
@@ -85,9 +85,8 @@ fn from_debian(debian: &Path, tree: &Path, version: &str) -> Result<()> {
         fs::write(to, Run::new("gzip").args(["-9", "-n", "-c"]).arg(debian.join(name)).bytes()?)?;
     }
     all_readable(tree)?;
-    let sums = Run::new("sh").args(["-c", "find usr -type f | sort | xargs -d '\\n' md5sum"]).dir(tree).bytes()?;
-    let size = Run::new("du").args(["-sk", "--apparent-size"]).arg(tree.join("usr")).text()?;
-    let size = size.split_whitespace().next().context("du says nothing")?.to_owned();
+    let sums = Run::new("sh").args(["-c", "find usr -type f | LC_ALL=C sort | xargs -d '\\n' md5sum"]).dir(tree).bytes()?;
+    let size = bytes_of(&tree.join("usr"))?.div_ceil(1024).to_string();
     let control = tree.join("DEBIAN");
     fs::create_dir(&control)?;
     fs::write(control.join("md5sums"), sums)?;
@@ -100,6 +99,16 @@ fn from_debian(debian: &Path, tree: &Path, version: &str) -> Result<()> {
         fs::set_permissions(control.join(name), PermissionsExt::from_mode(0o755))?;
     }
     Ok(())
+}
+
+/// Bytes of the files in a directory: those of the directories differ between file systems.
+fn bytes_of(dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() { bytes_of(&entry.path())? } else { entry.metadata()?.len() };
+    }
+    Ok(bytes)
 }
 
 /// Gives everything the modes that files of packages have, whatever this user's are.

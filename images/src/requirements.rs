@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::{command::Run, progress::Step};
 
 /// A package and a file that is there when it is installed.
-const NEEDED: [(&str, &str); 20] = [
+const NEEDED: [(&str, &str); 21] = [
     ("bc", "/usr/bin/bc"),
     ("bison", "/usr/bin/bison"),
     ("btrfs-progs", "/sbin/mkfs.btrfs"),
@@ -17,6 +17,7 @@ const NEEDED: [(&str, &str); 20] = [
     ("flex", "/usr/bin/flex"),
     ("gcc", "/usr/bin/gcc"),
     ("gcc-12", "/usr/bin/gcc-12"),
+    ("iproute2", "/sbin/ip"),
     ("kmod", crate::module_tree::DEPMOD),
     ("libc6-dev", "/usr/include/stdio.h"),
     ("libelf-dev", "/usr/include/libelf.h"),

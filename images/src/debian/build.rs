@@ -19,6 +19,8 @@ const PACKAGE: &str = "/root/driver.deb";
 
 /// From the tar to the disk, as root or what looks like it. `$1`: the disk's size; then units.
 const MAKE_DISK: &str = r#"set -e
+# Files of other users are in there, which this user could not remove later.
+trap 'rm -rf root root.tar overlay' EXIT
 bytes=$1
 shift
 mkdir root
@@ -34,7 +36,6 @@ cp root/vmlinuz vmlinuz
 cp root/initrd.img initrd.img
 truncate -s "$bytes" root.img
 mke2fs -q -t ext4 -b 4096 -L root -E lazy_itable_init=0,lazy_journal_init=0 -O ^orphan_file,^metadata_csum_seed -d root root.img
-rm -rf root root.tar overlay
 "#;
 
 pub(super) fn image(cache: &Cache, system: &System) -> Result<Image> {

@@ -46,8 +46,10 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
         })?;
         let (End::Off(tail) | End::Hung(tail)) = end;
         last = tail;
-        let Some(failure) = ended else { return Ok(last) };
-        let failure = failure.map(|why| format!("{why}\n{last}"));
+        let failure = match ended {
+            Some(failure) => failure.map(|why| format!("{why}\n{last}")),
+            None => Some(format!("its machine ended before it reported\n{last}")),
+        };
         heard(Outcome {
             case: case.name.to_owned(),
             kernel: job.kernel.clone(),

@@ -41,7 +41,11 @@ impl Counters {
         bail!("the counters do not stand still: {last:?}")
     }
 
-    fn read() -> Result<Self> {
+    /// What is counted now.
+    ///
+    /// # Errors
+    /// Where the kernel or the driver does not say.
+    pub fn read() -> Result<Self> {
         let mut driver = BTreeMap::new();
         for entry in fs::read_dir(DRIVER).context("the driver's counters")? {
             let entry = entry?;

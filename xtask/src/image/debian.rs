@@ -101,7 +101,8 @@ impl Output {
 fn public_key(path: &Path) -> Result<String> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read the key {}", path.display()))?;
     let is_public = |line: &str| line.starts_with("ssh-") || line.starts_with("ecdsa-") || line.starts_with("sk-");
-    ensure!(text.lines().all(is_public), "{} holds no public ssh key; give the file ending in .pub", path.display());
+    let is_key = !text.trim().is_empty() && text.lines().all(is_public);
+    ensure!(is_key, "{} holds no public ssh key; give the file ending in .pub", path.display());
     Ok(text)
 }
 
@@ -115,6 +116,8 @@ mod tests {
         let path = dir.path().join("id");
         fs::write(&path, "-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap();
         assert!(public_key(&path).unwrap_err().to_string().contains(".pub"));
+        fs::write(&path, "\n").unwrap();
+        assert!(public_key(&path).is_err(), "nobody could log in");
         fs::write(&path, "ssh-ed25519 AAAA me\n").unwrap();
         assert_eq!(public_key(&path).unwrap(), "ssh-ed25519 AAAA me\n");
     }
