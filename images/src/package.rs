@@ -85,7 +85,8 @@ fn from_debian(debian: &Path, tree: &Path, version: &str) -> Result<()> {
         fs::write(to, Run::new("gzip").args(["-9", "-n", "-c"]).arg(debian.join(name)).bytes()?)?;
     }
     all_readable(tree)?;
-    let sums = Run::new("sh").args(["-c", "find usr -type f | LC_ALL=C sort | xargs -d '\\n' md5sum"]).dir(tree).bytes()?;
+    let sums =
+        Run::new("sh").args(["-c", "find usr -type f | LC_ALL=C sort | xargs -d '\\n' md5sum"]).dir(tree).bytes()?;
     let size = bytes_of(&tree.join("usr"))?.div_ceil(1024).to_string();
     let control = tree.join("DEBIAN");
     fs::create_dir(&control)?;

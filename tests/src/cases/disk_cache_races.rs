@@ -119,10 +119,7 @@ struct Raced {
 impl Raced {
     fn now() -> Result<Self> {
         let counters = Counters::read()?;
-        Ok(Self {
-            hits: counters.driver("diskcache_hits")?,
-            dropped: counters.driver("diskcache_stale_puts_dropped")?,
-        })
+        Ok(Self { hits: counters.driver("diskcache_hits")?, dropped: counters.driver("diskcache_stale_puts_dropped")? })
     }
 
     fn is_enough(&self) -> bool {

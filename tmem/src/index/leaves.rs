@@ -15,8 +15,7 @@ pub(crate) enum Leaves {
     None,
     One(Arc<Leaf>),
     Row(Box<Row>),
-    #[expect(clippy::box_collection, reason = "three words of a map would be in every object")]
-    Map(Box<BTreeMap<u32, Arc<Leaf>>>),
+    Map(Box<Map>),
 }
 
 /// A place for each number up to that of the last leaf.
@@ -24,6 +23,14 @@ pub(crate) enum Leaves {
 pub(crate) struct Row {
     places: Vec<Option<Arc<Leaf>>>,
     leaves: usize,
+}
+
+/// Leaves whose numbers are far apart.
+#[derive(Debug)]
+pub(crate) struct Map {
+    leaves: BTreeMap<u32, Arc<Leaf>>,
+    /// Leaves inserted since it was made.
+    inserted: usize,
 }
 
 /// What several leaves are kept in.
@@ -49,7 +56,7 @@ impl Leaves {
         match self {
             Self::None | Self::One(_) => 0,
             Self::Row(row) => Row::heap_bytes(row.places.capacity()),
-            Self::Map(map) => map_bytes(map.len()),
+            Self::Map(map) => map_bytes(map.leaves.len()),
         }
     }
 
@@ -58,7 +65,7 @@ impl Leaves {
         match (self.form_with(number), self) {
             (None, _) => 0,
             (Some(Form::Row(places)), _) => Row::heap_bytes(places),
-            (Some(Form::Map), Self::Map(map)) => map_bytes(map.len() + 1),
+            (Some(Form::Map), Self::Map(map)) => map_bytes(map.leaves.len() + 1),
             (Some(Form::Map), Self::Row(row)) => map_bytes(row.leaves + 1),
             (Some(Form::Map), Self::None | Self::One(_)) => map_bytes(2),
         }
@@ -69,7 +76,7 @@ impl Leaves {
             Self::Row(row) => row.places.get(number as usize)?.as_ref(),
             Self::One(leaf) if leaf.number() == number => Some(leaf),
             Self::None | Self::One(_) => None,
-            Self::Map(leaves) => leaves.get(&number),
+            Self::Map(map) => map.leaves.get(&number),
         }
     }
 
@@ -78,7 +85,10 @@ impl Leaves {
         match (self.form_with(leaf.number()), &mut *self) {
             (None, _) => *self = Self::One(leaf),
             (Some(Form::Row(places)), Self::Row(row)) => row.insert(leaf, places),
-            (Some(Form::Map), Self::Map(map)) => drop(map.insert(leaf.number(), leaf)),
+            (Some(Form::Map), Self::Map(map)) => {
+                map.inserted += 1;
+                map.leaves.insert(leaf.number(), leaf);
+            }
             (Some(form), _) => {
                 let all = std::mem::take(self).into_iter().chain([leaf]);
                 *self = Self::in_form(form, all);
@@ -91,7 +101,7 @@ impl Leaves {
             Self::None => None,
             Self::One(leaf) => (leaf.number() == number).then(|| Arc::clone(leaf)),
             Self::Row(row) => row.remove(number),
-            Self::Map(map) => map.remove(&number),
+            Self::Map(map) => map.leaves.remove(&number),
         }?;
         let is_sparse = match self {
             Self::None | Self::One(_) => {
@@ -99,7 +109,7 @@ impl Leaves {
                 false
             }
             Self::Row(row) => row.leaves == 1 || !Row::may_stay(row.leaves, row.places.capacity()),
-            Self::Map(map) => map.len() == 1,
+            Self::Map(map) => map.leaves.len() == 1,
         };
         if is_sparse {
             let mut left = std::mem::take(self).into_iter();
@@ -124,7 +134,7 @@ impl Leaves {
                 .map(|leaf| leaf.number())
                 .take_while(|number| numbers.contains(number))
                 .collect(),
-            Self::Map(leaves) => leaves.range(numbers).map(|(number, _)| *number).collect(),
+            Self::Map(map) => map.leaves.range(numbers).map(|(number, _)| *number).collect(),
         };
         present.into_iter().filter_map(|number| self.remove(number)).collect()
     }
@@ -135,7 +145,7 @@ impl Leaves {
             Self::None => Vec::new(),
             Self::One(leaf) => vec![Arc::clone(leaf)],
             Self::Row(row) => row.places.iter().flatten().cloned().collect(),
-            Self::Map(leaves) => leaves.values().cloned().collect(),
+            Self::Map(map) => map.leaves.values().cloned().collect(),
         }
     }
 
@@ -153,9 +163,10 @@ impl Leaves {
                 (Row::may_stay(row.leaves + 1, places), places)
             }
             Self::Map(map) => {
-                let last = map.last_key_value().map_or(0, |(last, _)| *last as usize);
+                let last = map.leaves.last_key_value().map_or(0, |(last, _)| *last as usize);
                 let places = room(last + 1);
-                (Row::may_begin(map.len() + 1, places), places)
+                let leaves = map.leaves.len() + 1;
+                (3 * map.inserted >= leaves && Row::may_begin(leaves, places), places)
             }
         };
         Some(if is_row { Form::Row(places) } else { Form::Map })
@@ -169,7 +180,10 @@ impl Leaves {
                 leaves.for_each(|leaf| row.insert(leaf, places));
                 Self::Row(Box::new(row))
             }
-            Form::Map => Self::Map(Box::new(leaves.map(|leaf| (leaf.number(), leaf)).collect())),
+            Form::Map => {
+                let leaves = leaves.map(|leaf| (leaf.number(), leaf)).collect();
+                Self::Map(Box::new(Map { leaves, inserted: 0 }))
+            }
         }
     }
 }
@@ -180,8 +194,8 @@ impl Row {
         Self::heap_bytes(places) <= 2 * map_bytes(leaves)
     }
 
-    /// Whether leaves leave their map for such a row. It must become twice as long, or half as full, before they go back;
-    /// so a change costs the same in the long run.
+    /// Whether leaves may leave their map for such a row. They do once a third of them came since the others went into the
+    /// map: however a guest goes about it, a change costs the same in the long run.
     fn may_begin(leaves: usize, places: usize) -> bool {
         Self::heap_bytes(places) <= map_bytes(leaves)
     }
@@ -224,14 +238,14 @@ impl IntoIterator for Leaves {
             Self::None => Box::new(std::iter::empty()),
             Self::One(leaf) => Box::new(std::iter::once(leaf)),
             Self::Row(row) => Box::new(row.places.into_iter().flatten()),
-            Self::Map(leaves) => Box::new(leaves.into_values()),
+            Self::Map(map) => Box::new(map.leaves.into_values()),
         }
     }
 }
 
 /// Heap bytes of that many leaves' map.
 fn map_bytes(leaves: usize) -> usize {
-    const MAP_BYTES: usize = block_bytes(size_of::<BTreeMap<u32, Arc<Leaf>>>());
+    const MAP_BYTES: usize = block_bytes(size_of::<Map>());
     MAP_BYTES + if leaves <= NODE_PLACES { NODE_BYTES } else { leaves * SHARE_BYTES }
 }
 
@@ -264,6 +278,8 @@ mod tests {
         assert!(leaves.heap_bytes() < 100 * 40, "{} bytes", leaves.heap_bytes());
         leaves.remove(8_388_607);
         leaves.insert(leaf(100));
+        assert!(matches!(leaves, Leaves::Map(_)), "one more does not move them all");
+        (101..200).for_each(|number| leaves.insert(leaf(number)));
         assert!(matches!(leaves, Leaves::Row(_)), "dense again");
     }
 

@@ -3,12 +3,13 @@
 //! ```text
 //!  guest ── registers ──► MmioTransport ── activate / reset ──► dyn VirtioDevice
 //!    │                                                              │ attach / detach
-//!    └── QueueNotify = ioeventfd ─────────────────────────────► Worker thread: ServedQueue
+//!    └── QueueNotify = ioeventfd ─────────────────────────────► Worker thread: its queues
 //!                                          irqfd ◄── Interrupt ─────┘
 //! ```
 //!
-//! A device is three things: what it offers (features, queues, configuration space), which the transport asks for; a
-//! [`ServeChain`], which turns one descriptor chain into an answer; and a [`Worker`], whose thread it is served on.
+//! A device is what it offers (features, queues, configuration space), which the transport asks for, and a [`Worker`],
+//! on whose thread its queues are served: a [`ServedQueue`](served_queue) where each descriptor chain is turned into an
+//! answer by itself ([`ServeChain`]: disk, entropy), a loop of its own where frames come unasked ([`net`]).
 
 use std::io;
 use std::sync::Arc;

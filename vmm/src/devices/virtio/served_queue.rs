@@ -1,4 +1,4 @@
-//! The loop around a queue, the same for every device: take chains, have them served, give them back.
+//! The loop around a queue whose chains are requests, each with its answer: take chains, have them served, give them back.
 
 use std::sync::Arc;
 
