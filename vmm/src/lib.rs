@@ -21,7 +21,7 @@ pub mod hypercall;
 pub mod machine;
 pub mod memory;
 pub mod mistakes;
-pub mod share;
+mod share;
 pub mod vcpu;
 pub mod vm;
 

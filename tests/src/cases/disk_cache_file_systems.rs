@@ -41,7 +41,7 @@ fn host(host: &mut Host) -> Result<()> {
         let counter = format!("disk{disk}");
         let sectors = |report| host_counter(report, &counter, "sectors_read");
         let read = sectors(&read_again)? - sectors(&read_once)?;
-        // Its own blocks.
+        // Its own blocks: an eighth of the files at most.
         ensure!(read < PAGES, "{kind}: {read} sectors of the disk were read again");
         host.note(format!("{kind}: {hits} pages out of the store, {read} sectors of the disk"));
         stage("written")?;

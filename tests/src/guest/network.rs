@@ -24,7 +24,7 @@ pub struct ValueServer {
 const CARDS: &str = "/sys/class/net";
 /// Loads the card's driver in a guest that has nobody else to do it.
 const LOADER: &str = "/bin/load-modules";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(400);
 const POLL: Duration = Duration::from_millis(50);
 
 impl Guest {
