@@ -3,7 +3,7 @@
 
 use super::exactness::{cleancache_is_exact, host_counter};
 use crate::case::{Case, Runs};
-use crate::guest::{Cleancache, Counters, Guest, whole_pages};
+use crate::guest::{Cleancache, Counters, FewFiles, Guest, open_all, whole_pages};
 use crate::host::{Host, Spec, Vm};
 use anyhow::{Context, Result, ensure};
 use protocol::VmReport;
@@ -35,11 +35,8 @@ const DISK: &str = "/dev/vda";
 const PLACE: &str = "/files";
 /// Files that are larger than memory together.
 const MANY: &str = "16";
-/// Files that fit, of which pages leave memory only when they are told to.
-const FEW: &str = "4";
-const FEW_SIZE: &str = "16MiB";
-const FEW_PAGES: u64 = 4096;
 const FEW_PLACE: &str = "/files/few";
+const FEW: FewFiles = FewFiles::in_folder(FEW_PLACE);
 
 fn run(host: &mut Host, memory_mib: u32) -> Result<()> {
     let disk = host.ext4_disk("files", 512 << 20)?;
@@ -64,7 +61,7 @@ fn run(host: &mut Host, memory_mib: u32) -> Result<()> {
     for change in ["truncated", "unlinked"] {
         vm.go()?;
         let before = host_counter(&exact(&mut vm, "stored")?, "store", "ephemeral_pages")?;
-        ensure!(before >= FEW_PAGES, "only {before} pages were in the store before they were {change}");
+        ensure!(before >= FewFiles::PAGES, "only {before} pages were in the store before they were {change}");
         vm.go()?;
         let left = host_counter(&exact(&mut vm, change)?, "store", "ephemeral_pages")?;
         ensure!(left == 0, "{left} pages are in the store after their files were {change}");
@@ -84,7 +81,7 @@ fn unmounted(vm: &mut Vm) -> Result<()> {
     vm.go()?;
     let mounted = exact(vm, "stored")?;
     let held = host_counter(&mounted, "store", "ephemeral_pages")?;
-    ensure!(held >= FEW_PAGES, "only {held} pages were in the store before the unmount");
+    ensure!(held >= FewFiles::PAGES, "only {held} pages were in the store before the unmount");
     vm.go()?;
     let report = exact(vm, "unmounted")?;
     let dropped = |report| host_counter(report, "store", "pages_flushed_by_pool");
@@ -147,22 +144,17 @@ fn files(guest: &mut Guest, size: &str) -> Result<()> {
     mount.off(guest)?;
     stage(guest, "unmounted")?;
     let mount = guest.mount_ext4(DISK, PLACE)?;
-    few(guest, "read", &["--seed", "2"])?;
+    FEW.read_others(guest)?;
     stage(guest, "remounted")?;
     mount.off(guest)
-}
-
-fn few(guest: &Guest, step: &str, more: &[&str]) -> Result<u64> {
-    let base = ["files", step, FEW_PLACE, "--size", FEW_SIZE, "--files", FEW];
-    Ok(guest.load(&[&base, more].concat())?.digest())
 }
 
 /// Brings every page of the few files into the store and none of any other.
 fn store_few(guest: &Guest, more: &[&str]) -> Result<Vec<File>> {
     // Only what was read from the disk is put.
     guest.drop_page_cache()?;
-    let open = open_all(FEW_PLACE)?;
-    few(guest, "read", more)?;
+    let open = FEW.open()?;
+    FEW.step(guest, "read", more)?;
     guest.drop_page_cache()?;
     stage(guest, "stored")?;
     Ok(open)
@@ -174,54 +166,26 @@ fn few_files(guest: &Guest) -> Result<()> {
             fs::remove_file(file.path())?;
         }
     }
-    fs::create_dir(FEW_PLACE)?;
-
-    // Written anew while an older copy is in the store: after a read, and without one.
-    few(guest, "write", &[])?;
-    guest.drop_page_cache()?;
-    few(guest, "read", &[])?;
-    guest.drop_page_cache()?;
-    few(guest, "rewrite", &[])?;
-    guest.drop_page_cache()?;
-    few(guest, "read", &["--rewritten", "1"])?;
-    guest.drop_page_cache()?;
-    few(guest, "overwrite", &["--rewritten", "1"])?;
-    guest.drop_page_cache()?;
-    let cached = few(guest, "read", &["--rewritten", "2", "--order", "random"])?;
-    ensure!(cached == few(guest, "read", &["--rewritten", "2", "--direct"])?, "cache and disk differ");
+    let cached = FEW.write_anew(guest)?;
+    ensure!(cached == FEW.step(guest, "read", &["--rewritten", "2", "--direct"])?, "cache and disk differ");
     stage(guest, "overwritten")?;
 
     for file in store_few(guest, &["--rewritten", "2"])? {
         truncate_and_extend(&file)?;
     }
     stage(guest, "truncated")?;
-    for file in open_all(FEW_PLACE)? {
+    for file in FEW.open()? {
         is_all_zeros(&file)?;
     }
 
-    few(guest, "write", &[])?;
+    FEW.step(guest, "write", &[])?;
     drop(store_few(guest, &[])?);
     fs::remove_dir_all(FEW_PLACE)?;
     stage(guest, "unlinked")?;
 
-    // New files get the inodes of those that are gone.
-    fs::create_dir(FEW_PLACE)?;
-    few(guest, "write", &["--seed", "2"])?;
-    guest.drop_page_cache()?;
-    few(guest, "read", &["--seed", "2"])?;
+    FEW.make_others(guest)?;
     stage(guest, "new")?;
     store_few(guest, &["--seed", "2"]).map(drop)
-}
-
-fn open_all(place: &str) -> Result<Vec<File>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(place)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            files.push(File::options().read(true).write(true).open(entry.path())?);
-        }
-    }
-    Ok(files)
 }
 
 fn truncate_and_extend(file: &File) -> Result<()> {

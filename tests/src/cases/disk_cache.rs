@@ -3,12 +3,12 @@
 
 use super::exactness::{disk_cache_is_exact, host_counter};
 use crate::case::{Case, Runs};
-use crate::guest::{CachedDisk, Counters, Guest, Mount};
+use crate::guest::{CachedDisk, Counters, FewFiles, Guest, Mount, open_all};
 use crate::host::{Host, Spec, Vm};
 use anyhow::{Context, Result, ensure};
 use protocol::VmReport;
 use serde_json::json;
-use std::fs::{self, File};
+use std::fs;
 
 pub(super) const CASE: Case = Case {
     name: "disk-cache",
@@ -22,11 +22,8 @@ const DISK: &str = "vda";
 const PLACE: &str = "/files";
 /// Files that are larger than memory together.
 const MANY: &str = "16";
-/// Files that fit.
-const FEW: &str = "4";
-const FEW_SIZE: &str = "16MiB";
-const FEW_PAGES: u64 = 4096;
 const FEW_PLACE: &str = "/files/few";
+const FEW: FewFiles = FewFiles::in_folder(FEW_PLACE);
 /// Pages put that a call must carry at least, where the disk is read in order.
 const PAGES_A_CALL: u64 = 32;
 const SECTORS_PER_PAGE: u64 = 8;
@@ -92,7 +89,10 @@ fn host(host: &mut Host) -> Result<()> {
         let before = Stage::reached(&mut vm, "stored")?.stored()?;
         vm.go()?;
         let after = Stage::reached(&mut vm, change)?.stored()?;
-        ensure!(after + FEW_PAGES <= before, "{before} pages in the store, and {after} after files were {change}");
+        ensure!(
+            after + FewFiles::PAGES <= before,
+            "{before} pages in the store, and {after} after files were {change}"
+        );
     }
     vm.go()?;
     let remounted = Stage::reached(&mut vm, "remounted")?;
@@ -100,8 +100,9 @@ fn host(host: &mut Host) -> Result<()> {
     let again = Stage::reached(&mut vm, "read-remounted")?;
     let (hits, read) = (again.since(&remounted, "diskcache_hits")?, again.pages_read_since(&remounted)?);
     ensure!(
-        (hits, read) == (FEW_PAGES, 0),
-        "after the remount {hits} of {FEW_PAGES} pages out of the store, {read} read"
+        (hits, read) == (FewFiles::PAGES, 0),
+        "after the remount {hits} of {} pages out of the store, {read} read",
+        FewFiles::PAGES
     );
     vm.go()?;
     let left = Stage::reached(&mut vm, "resumed")?.stored()?;
@@ -175,33 +176,28 @@ fn guest(guest: &mut Guest) -> Result<()> {
     mounted.off(guest)?;
 
     let mounted = mount(guest, &disk)?;
-    drop(open_all(FEW_PLACE)?);
+    drop(FEW.open()?);
     stage(guest, "remounted")?;
-    few(guest, "read", &["--seed", "2"])?;
+    FEW.read_others(guest)?;
     stage(guest, "read-remounted")?;
     disk.suspend_and_resume()?;
     stage(guest, "resumed")?;
     guest.drop_page_cache()?;
-    let cached = few(guest, "read", &["--seed", "2"])?;
+    let cached = FEW.read_others(guest)?;
     mounted.off(guest)?;
     disk.off()?;
     stage(guest, "removed")?;
     let mounted = guest.mount_ext4("/dev/vda", PLACE)?;
-    ensure!(cached == few(guest, "read", &["--seed", "2"])?, "through the cache and from the disk alone differ");
+    ensure!(cached == FEW.read_others(guest)?, "through the cache and from the disk alone differ");
     mounted.off(guest)
-}
-
-fn few(guest: &Guest, step: &str, more: &[&str]) -> Result<u64> {
-    let base = ["files", step, FEW_PLACE, "--size", FEW_SIZE, "--files", FEW];
-    Ok(guest.load(&[&base, more].concat())?.digest())
 }
 
 /// Brings every page of the few files into the store.
 fn store_few(guest: &Guest, more: &[&str]) -> Result<()> {
     guest.drop_page_cache()?;
-    few(guest, "read", more)?;
+    FEW.step(guest, "read", more)?;
     guest.drop_page_cache()?;
-    few(guest, "read", more)?;
+    FEW.step(guest, "read", more)?;
     stage(guest, "stored")
 }
 
@@ -209,51 +205,25 @@ fn few_files(guest: &Guest) -> Result<()> {
     for file in open_all(PLACE)? {
         file.set_len(0)?;
     }
-    fs::create_dir(FEW_PLACE)?;
-    // Written anew while an older copy is in the store: after a read, without one, and past the page cache.
-    few(guest, "write", &[])?;
-    guest.drop_page_cache()?;
-    few(guest, "read", &[])?;
-    guest.drop_page_cache()?;
-    few(guest, "rewrite", &[])?;
-    guest.drop_page_cache()?;
-    few(guest, "read", &["--rewritten", "1"])?;
-    guest.drop_page_cache()?;
-    few(guest, "overwrite", &["--rewritten", "1"])?;
-    guest.drop_page_cache()?;
-    few(guest, "read", &["--rewritten", "2", "--order", "random"])?;
-    few(guest, "overwrite", &["--rewritten", "2", "--direct"])?;
-    let cached = few(guest, "read", &["--rewritten", "3"])?;
-    ensure!(cached == few(guest, "read", &["--rewritten", "3", "--direct"])?, "cache and disk differ");
+    FEW.write_anew(guest)?;
+    // And past the page cache.
+    FEW.step(guest, "overwrite", &["--rewritten", "2", "--direct"])?;
+    let cached = FEW.step(guest, "read", &["--rewritten", "3"])?;
+    ensure!(cached == FEW.step(guest, "read", &["--rewritten", "3", "--direct"])?, "cache and disk differ");
     stage(guest, "overwritten")?;
 
     store_few(guest, &["--rewritten", "3"])?;
-    for file in open_all(FEW_PLACE)? {
+    for file in FEW.open()? {
         file.set_len(0)?;
     }
     guest.drop_page_cache()?;
     stage(guest, "truncated")?;
 
-    few(guest, "write", &[])?;
+    FEW.step(guest, "write", &[])?;
     store_few(guest, &[])?;
     fs::remove_dir_all(FEW_PLACE)?;
     guest.drop_page_cache()?;
     stage(guest, "unlinked")?;
 
-    // New files get the blocks of those that are gone.
-    fs::create_dir(FEW_PLACE)?;
-    few(guest, "write", &["--seed", "2"])?;
-    guest.drop_page_cache()?;
-    few(guest, "read", &["--seed", "2"]).map(drop)
-}
-
-fn open_all(place: &str) -> Result<Vec<File>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(place)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            files.push(File::options().read(true).write(true).open(entry.path())?);
-        }
-    }
-    Ok(files)
+    FEW.make_others(guest).map(drop)
 }

@@ -63,6 +63,14 @@ impl Counters {
         self.driver.get(name).copied().ok_or_else(|| anyhow!("the driver has no counter {name}"))
     }
 
+    /// The driver's counters that have grown since, and by how much; for messages.
+    #[must_use]
+    pub fn grown_since(&self, earlier: &Self) -> BTreeMap<&str, u64> {
+        let of_earlier = |name: &str| earlier.driver.get(name).copied().unwrap_or(0);
+        let grown = self.driver.iter().map(|(name, value)| (name.as_str(), value.saturating_sub(of_earlier(name))));
+        grown.filter(|(_, by)| *by > 0).collect()
+    }
+
     /// Sum of the driver's counters whose names start so.
     #[must_use]
     pub fn sum(&self, prefix: &str) -> u64 {

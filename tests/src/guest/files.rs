@@ -1,8 +1,8 @@
-//! File systems.
+//! File systems and files on them.
 
 use super::Guest;
 use anyhow::{Context, Result};
-use std::fs;
+use std::fs::{self, File};
 
 /// A file system that is mounted.
 #[derive(Debug)]
@@ -57,4 +57,94 @@ impl Mount {
     pub fn off(self, guest: &Guest) -> Result<()> {
         guest.command("umount", &[&self.place]).map(drop)
     }
+}
+
+/// Files that fit into memory: their pages leave it only when they are told to.
+#[derive(Clone, Copy, Debug)]
+pub struct FewFiles {
+    place: &'static str,
+}
+
+impl FewFiles {
+    /// Their pages.
+    pub const PAGES: u64 = 4096;
+    const SIZE: [&str; 4] = ["--size", "16MiB", "--files", "4"];
+
+    /// Files in the folder `place`, which is not there yet.
+    #[must_use]
+    pub const fn in_folder(place: &'static str) -> Self {
+        Self { place }
+    }
+
+    /// Runs a step of `tmem-load files` over them; no page may be bad. Returns the digest of what it read.
+    ///
+    /// # Errors
+    /// Where one is.
+    pub fn step(self, guest: &Guest, step: &str, more: &[&str]) -> Result<u64> {
+        Ok(guest.load(&[&["files", step, self.place], &Self::SIZE[..], more].concat())?.digest())
+    }
+
+    /// Makes them and writes them anew while an older copy is in the store: after a read, and without one. Returns the
+    /// digest of what they hold in the end, written twice.
+    ///
+    /// # Errors
+    /// Where a page is bad.
+    pub fn write_anew(self, guest: &Guest) -> Result<u64> {
+        fs::create_dir(self.place)?;
+        let mut digest = 0;
+        for (step, more) in [
+            ("write", &[][..]),
+            ("read", &[]),
+            ("rewrite", &[]),
+            ("read", &["--rewritten", "1"]),
+            ("overwrite", &["--rewritten", "1"]),
+            ("read", &["--rewritten", "2", "--order", "random"]),
+        ] {
+            guest.drop_page_cache()?;
+            digest = self.step(guest, step, more)?;
+        }
+        Ok(digest)
+    }
+
+    /// Makes others in their place, which get the blocks and inodes of those that are gone, and reads them.
+    ///
+    /// # Errors
+    /// Where a page is bad.
+    pub fn make_others(self, guest: &Guest) -> Result<u64> {
+        fs::create_dir(self.place)?;
+        self.step(guest, "write", &["--seed", "2"])?;
+        guest.drop_page_cache()?;
+        self.read_others(guest)
+    }
+
+    /// Reads the others. Returns the digest of what it read.
+    ///
+    /// # Errors
+    /// Where a page is bad.
+    pub fn read_others(self, guest: &Guest) -> Result<u64> {
+        self.step(guest, "read", &["--seed", "2"])
+    }
+
+    /// Opens them all.
+    ///
+    /// # Errors
+    /// Where the folder is gone.
+    pub fn open(self) -> Result<Vec<File>> {
+        open_all(self.place)
+    }
+}
+
+/// Opens every file of a folder, and none of the folders in it.
+///
+/// # Errors
+/// Where one cannot be opened.
+pub fn open_all(place: &str) -> Result<Vec<File>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(place)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            files.push(File::options().read(true).write(true).open(entry.path())?);
+        }
+    }
+    Ok(files)
 }

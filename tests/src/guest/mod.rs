@@ -11,7 +11,7 @@ mod swap;
 
 pub use counters::{Cleancache, Counters, vmstat};
 pub use debian::SwapArea;
-pub use files::Mount;
+pub use files::{FewFiles, Mount, open_all};
 pub use load::{Load, LoadReport};
 pub use mapper::CachedDisk;
 pub use network::{Card, ValueServer};
