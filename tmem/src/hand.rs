@@ -16,7 +16,7 @@ const OUT: u32 = 0;
 /// The position of a leaf that is not in its tree any more: it is never entered again.
 const GONE: u32 = 2;
 
-/// A queue of all leaves of one kind of pool, oldest first.
+/// A queue of the leaves of a pool, or of all pools of a kind, oldest first.
 ///
 /// It keeps no leaf alive. A leaf that goes leaves an empty place; when these are a third of all they are swept out, so
 /// that the queue's memory follows the number of leaves.

@@ -182,6 +182,22 @@ statistics! {
     }
 }
 
+impl Statistics {
+    /// What ephemeral pages take: their stored bytes, and their part of the index. What the arena leaves empty is not in it.
+    #[must_use]
+    pub fn ephemeral_taken_bytes(&self) -> u64 {
+        let pages = [self.persistent_pages, self.ephemeral_pages];
+        self.ephemeral_bytes.saturating_add(ephemeral_metadata(self.metadata_bytes, pages))
+    }
+}
+
+/// The part of the index that is for ephemeral pages, where there are so many pages, persistent and ephemeral.
+pub(crate) fn ephemeral_metadata(bytes: u64, [persistent, ephemeral]: [u64; 2]) -> u64 {
+    let pages = u128::from(persistent) + u128::from(ephemeral);
+    let part = u128::from(bytes) * u128::from(ephemeral) / pages.max(1);
+    u64::try_from(part).unwrap_or(bytes)
+}
+
 /// One set of counters, on cache lines of its own.
 #[repr(align(128))]
 #[derive(Debug)]

@@ -52,6 +52,34 @@ fn endless_new_objects_are_charged_and_make_way() {
 }
 
 #[test]
+fn endless_new_objects_in_every_pool_there_may_be_are_charged_and_make_way() {
+    let (mut machine, first) = machine();
+    let mut pools = vec![first];
+    loop {
+        let reply = machine.call(pool_new(0));
+        match reply.status() {
+            Status::Ok => pools.push(u32::try_from(reply.rdi).expect("a pool id has 31 bits")),
+            Status::NoResources => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    let puts: Vec<_> =
+        (0..PUTS).map(|n| of([u64::MAX, n.into(), 1], put(pools[n as usize % pools.len()], u32::MAX - n, 0))).collect();
+    accepted_within_limit(&mut machine, &puts);
+}
+
+#[test]
+fn where_ephemeral_pages_have_no_part_a_put_is_over_the_limit() {
+    let (mut machine, pool) = machine();
+    machine.fill_with_noise(FIRST_FRAME);
+    machine.client.set_ephemeral_limit(0);
+    assert_eq!(machine.call(put(pool, 1, FIRST_FRAME)).status(), Status::OverLimit);
+    assert_eq!(machine.call(get(pool, 1, FIRST_FRAME)).status(), Status::Empty);
+    machine.client.set_ephemeral_limit(u64::MAX);
+    assert_eq!(machine.call(put(pool, 1, FIRST_FRAME)).status(), Status::Ok);
+}
+
+#[test]
 fn the_largest_index_and_object_are_keys_as_any() {
     let (mut machine, pool) = machine();
     machine.fill(FIRST_FRAME, 9);

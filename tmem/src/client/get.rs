@@ -51,6 +51,9 @@ impl Client {
         if status == Status::Ok && exclusive {
             self.counters.count(Counter::GetsExclusive);
         }
+        if status == Status::Ok && pool.kind() == PoolKind::Ephemeral {
+            pool.add_hit();
+        }
         status
     }
 

@@ -46,7 +46,8 @@ impl Client {
         assert_eq!([statistics.persistent_pages, statistics.ephemeral_pages], sums.pages, "pages by kind");
         assert_eq!(statistics.detached_pages, 0, "all flushed pages are free");
         assert_eq!(statistics.objects, sums.objects, "objects");
-        assert_eq!(self.hands.each_ref().map(Hand::leaves), sums.leaves, "leaves that the hands know");
+        let leaves = |kind| self.hands(kind).iter().map(Hand::leaves).sum::<usize>();
+        assert_eq!([PoolKind::Persistent, PoolKind::Ephemeral].map(leaves), sums.leaves, "leaves that the hands know");
         assert_eq!(holdings.slots, sums.slots, "every slot has one entry");
         assert_eq!(staging.pages, sums.staged, "every staging page has one entry");
         assert_eq!(statistics.metadata_bytes, sums.metadata_bytes as u64, "metadata");

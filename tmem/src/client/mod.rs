@@ -1,10 +1,12 @@
 //! One VM seen by the store: the pools of its present life, and the host's side.
 
 mod account;
+mod evict;
 mod flush;
 mod get;
 mod invariants;
 mod merge;
+mod part;
 mod put;
 mod recompress;
 mod replace;
@@ -13,7 +15,7 @@ mod staged;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hypercall_abi::Status;
 
@@ -24,7 +26,7 @@ use crate::dedup::Dedup;
 use crate::detached::{Detached, DetachedQueue};
 use crate::eviction::{Policy, policy};
 use crate::hand::Hand;
-use crate::index::{HashKey, Pool, PoolInUse, Pools};
+use crate::index::{HashKey, POOLS_MAX, Pool, PoolInUse, PoolPlace, Pools};
 use crate::key::{PAGE_SIZE, PoolKind};
 use crate::quota::Quota;
 use crate::staging::Staging;
@@ -32,7 +34,7 @@ use crate::statistics::{Counter, Counters, Statistics};
 
 /// One VM seen by the store.
 ///
-/// Besides what is charged to it, a client costs some 30 KiB of its own, 64 bytes for each page of its staging buffer that
+/// Besides what is charged to it, a client costs some 50 KiB of its own, 64 bytes for each page of its staging buffer that
 /// was ever used, and one set of buffers (100 KiB) for each thread that calls.
 pub struct Client {
     config: ClientConfig,
@@ -42,11 +44,17 @@ pub struct Client {
     staging: Staging<Mapping>,
     quota: Quota,
     counters: Counters,
-    hands: [Hand; 2],
+    /// Over the leaves of all persistent pools.
+    persistent_hand: Hand,
+    /// Over those of each ephemeral pool, by its place.
+    ephemeral_hands: Box<[Hand]>,
+    /// Pages evicted in the present turn, which ends when that are as many as there are.
+    turn: AtomicU64,
     dedups: [Dedup; 2],
     detached: DetachedQueue,
     frozen: AtomicBool,
     refuses_ephemeral: AtomicBool,
+    ephemeral_limit: AtomicU64,
 }
 
 impl Client {
@@ -72,11 +80,14 @@ impl Client {
             staging: Staging::new(reserve(staging_bytes.max(PAGE_SIZE))?, staging_bytes),
             quota: Quota::new(limit_bytes, reservation_bytes),
             counters: Counters::new(),
-            hands: Default::default(),
+            persistent_hand: Hand::default(),
+            ephemeral_hands: (0..POOLS_MAX).map(|_| Hand::default()).collect(),
+            turn: AtomicU64::new(0),
             dedups: config.hash_seed.map(Dedup::new),
             detached: DetachedQueue::default(),
             frozen: AtomicBool::new(false),
             refuses_ephemeral: AtomicBool::new(false),
+            ephemeral_limit: AtomicU64::new(u64::MAX),
             config,
         })
     }
@@ -183,9 +194,20 @@ impl Client {
         self.pools.get(id)
     }
 
-    /// The hand over the leaves of this kind.
-    fn hand(&self, kind: PoolKind) -> &Hand {
-        &self.hands[kind as usize]
+    /// The hand over the leaves of pools of this kind and place.
+    fn hand(&self, kind: PoolKind, place: PoolPlace) -> &Hand {
+        match kind {
+            PoolKind::Persistent => &self.persistent_hand,
+            PoolKind::Ephemeral => &self.ephemeral_hands[usize::from(place)],
+        }
+    }
+
+    /// The hands over the leaves of this kind.
+    fn hands(&self, kind: PoolKind) -> &[Hand] {
+        match kind {
+            PoolKind::Persistent => std::slice::from_ref(&self.persistent_hand),
+            PoolKind::Ephemeral => &self.ephemeral_hands,
+        }
     }
 
     /// What is known about equal pages of this kind.

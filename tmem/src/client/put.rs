@@ -8,7 +8,7 @@ use hypercall_abi::Status;
 use crate::arena::NoRoom;
 use crate::codec::{Packed, Scratch, in_entry, with_scratch};
 use crate::guest::GuestPages;
-use crate::index::{Contents, Entry, Leaf, Object, Pool, PoolInUse};
+use crate::index::{Contents, Entry, Leaf, Object, Pool, PoolInUse, Pools};
 use crate::key::{Key, PAGE_SIZE, PoolKind};
 use crate::statistics::Counter;
 
@@ -60,7 +60,8 @@ impl Client {
         if self.is_frozen() && !self.holds(pool, key) {
             return Status::Frozen;
         }
-        if pool.kind() == PoolKind::Ephemeral && self.refuses_ephemeral.load(Ordering::Relaxed) {
+        let is_ephemeral = pool.kind() == PoolKind::Ephemeral;
+        if is_ephemeral && (self.refuses_ephemeral.load(Ordering::Relaxed) || !self.has_ephemeral_room()) {
             return Status::OverLimit;
         }
         if !self.is_within_limit() {
@@ -222,8 +223,9 @@ impl Client {
         let (before, after) = (tree.heap_bytes(), tree.heap_bytes_with(number));
         let bytes = LEAF_BYTES + after.saturating_sub(before);
         self.quota.try_charge_metadata(bytes).map_err(|_| Refused::OverLimit)?;
-        let leaf = Arc::new(Leaf::new(Arc::downgrade(object), number, kind));
-        self.hand(kind).enter(&leaf);
+        let at = Pools::place_of(pool.id());
+        let leaf = Arc::new(Leaf::new(Arc::downgrade(object), number, kind, at));
+        self.hand(kind, at).enter(&leaf);
         tree.insert(Arc::clone(&leaf));
         self.quota.refund_metadata(before.saturating_sub(after));
         self.enter_leaf(pool, object, &leaf, place, contents)

@@ -68,14 +68,15 @@ impl Client {
 
     /// Passes all leaves once. Returns `false` where it was told to stop.
     fn pass_leaves(&self, pass: &mut Pass<impl FnMut() -> bool>) -> bool {
-        let hand = self.hand(pass.kind);
-        for _ in 0..hand.places() {
-            let Some(leaf) = hand.next() else { break };
-            let Some(object) = leaf.object() else { continue };
-            let passed = self.pass_leaf(&object, &leaf, pass);
-            hand.requeue(&leaf);
-            if !passed {
-                return false;
+        for hand in self.hands(pass.kind) {
+            for _ in 0..hand.places() {
+                let Some(leaf) = hand.next() else { break };
+                let Some(object) = leaf.object() else { continue };
+                let passed = self.pass_leaf(&object, &leaf, pass);
+                hand.requeue(&leaf);
+                if !passed {
+                    return false;
+                }
             }
         }
         true

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::detached::Detached;
-use crate::eviction::Verdict;
-use crate::index::{Leaf, Object, Pool, Pools};
+use crate::hand::Hand;
+use crate::index::{Leaf, Object, Pool, PoolPlace, Pools};
 use crate::key::{PAGE_SIZE, PoolKind};
 use crate::statistics::Counter;
 
 use super::Client;
 use super::account::{LEAF_BYTES, OBJECT_BYTES};
+use super::evict::Bound;
 
 /// Flushed pages that a call of the guest frees on its way.
 const RECLAIM_PAGES: u64 = 128;
@@ -20,13 +21,6 @@ const EVICT_LEAVES: usize = 64;
 
 /// Memory given back that is enough for a put whatever it needs.
 const ENOUGH_BYTES: usize = 4 * PAGE_SIZE;
-
-/// How much an eviction may do.
-#[derive(Clone, Copy)]
-struct Bound {
-    pages: usize,
-    leaves: usize,
-}
 
 impl Client {
     /// Gives back at least `bytes` of resident memory held by ephemeral pages, if they hold as much. Returns the bytes
@@ -39,13 +33,11 @@ impl Client {
         }
         // What a guest puts meanwhile is not asked for: a busy one must not keep the caller here.
         let mut left = self.statistics().ephemeral_pages;
+        let leaves = || self.hands(PoolKind::Ephemeral).iter().map(Hand::leaves).sum::<usize>();
         while freed() < bytes && left > 0 {
             let missing = usize::try_from(bytes - freed()).unwrap_or(usize::MAX);
             // Every page is spared three times at most.
-            let bound = Bound {
-                pages: (missing / PAGE_SIZE).max(EVICT_PAGES),
-                leaves: 4 * self.hand(PoolKind::Ephemeral).leaves() + 64,
-            };
+            let bound = Bound { pages: (missing / PAGE_SIZE).max(EVICT_PAGES), leaves: 4 * leaves() + 64 };
             let evicted = self.evict(bound);
             self.release_idle();
             if evicted == 0 {
@@ -90,7 +82,12 @@ impl Client {
         // other CPUs.
         let released = self.arena.release_idle(ENOUGH_BYTES, &self.quota);
         let released = if released > 0 { released } else { self.staging.release(&self.quota) };
-        released >= ENOUGH_BYTES || self.evict(Bound { pages: EVICT_PAGES, leaves: EVICT_LEAVES }) > 0 || released > 0
+        released >= ENOUGH_BYTES || self.evict_for_a_put() > 0 || released > 0
+    }
+
+    /// Evicts some pages to make room for one. Returns how many.
+    pub(super) fn evict_for_a_put(&self) -> usize {
+        self.evict(Bound { pages: EVICT_PAGES, leaves: EVICT_LEAVES })
     }
 
     /// Gives back to the host what is resident and holds nothing. Returns the bytes.
@@ -127,7 +124,11 @@ impl Client {
             if let Some(bytes) = bytes {
                 let before = tree.heap_bytes();
                 if let Some(leaf) = tree.remove(number) {
-                    self.forget_leaf(pool.kind(), &leaf, bytes + before - tree.heap_bytes());
+                    self.forget_leaf(
+                        (pool.kind(), Pools::place_of(pool.id())),
+                        &leaf,
+                        bytes + before - tree.heap_bytes(),
+                    );
                 }
             }
             (tree.get(number).is_none(), tree.is_empty())
@@ -151,9 +152,10 @@ impl Client {
         self.counters.subtract(Counter::Objects, 1);
     }
 
-    fn forget_leaf(&self, kind: PoolKind, leaf: &Leaf, bytes: usize) {
+    /// Forgets a leaf of a pool of this kind and place.
+    fn forget_leaf(&self, (kind, place): (PoolKind, PoolPlace), leaf: &Leaf, bytes: usize) {
         self.quota.refund_metadata(bytes);
-        self.hand(kind).leave(leaf);
+        self.hand(kind, place).leave(leaf);
         self.dedup(kind).forget(leaf, &self.quota);
     }
 
@@ -210,82 +212,13 @@ impl Client {
     /// Frees the pages of a leaf that was cut off. Those that a get is copying are freed by it.
     fn free_leaf(&self, leaf: &Leaf) -> u64 {
         let mut state = leaf.lock();
-        let kind = state.kind;
+        let (kind, place) = (state.kind, state.place);
         state.attached = false;
         let bytes = LEAF_BYTES + state.heap_bytes();
         let pages = state.clear(|contents| self.release(kind, contents)) as u64;
         drop(state);
-        self.forget_leaf(kind, leaf, bytes);
+        self.forget_leaf((kind, place), leaf, bytes);
         self.counters.subtract(Counter::DetachedPages, pages);
         pages
     }
-
-    /// Evicts ephemeral pages within a bound, as the policy says. Returns how many.
-    fn evict(&self, bound: Bound) -> usize {
-        let hand = self.hand(PoolKind::Ephemeral);
-        let mut evicted = 0;
-        for visit in 0..2 * bound.leaves {
-            // Pages that are all spared do not turn a put away: the guest would lose the newest for the oldest.
-            let spares = visit < bound.leaves;
-            if evicted >= bound.pages || (visit == bound.leaves && evicted > 0) {
-                break;
-            }
-            let Some(leaf) = hand.next() else { break };
-            let Some(object) = leaf.object() else { continue };
-            let Some(pool) = self.pool(object.pool()) else { continue };
-            let most = bound.pages - evicted;
-            match self.evict_from(&pool, &object, &leaf, most, spares) {
-                Passed::Gone => {}
-                Passed::Emptied(pages) => {
-                    evicted += pages;
-                    if !self.prune(&pool, &object, leaf.number()) {
-                        hand.requeue(&leaf);
-                    }
-                }
-                Passed::Half(pages) => {
-                    evicted += pages;
-                    hand.resume(&leaf);
-                }
-                Passed::Whole(pages) => {
-                    evicted += pages;
-                    hand.requeue(&leaf);
-                }
-            }
-        }
-        self.counters.add(Counter::PagesEvicted, evicted as u64);
-        evicted
-    }
-
-    fn evict_from(&self, pool: &Pool, object: &Object, leaf: &Leaf, most: usize, spares: bool) -> Passed {
-        let _tree = object.tree().read();
-        let mut state = leaf.lock();
-        if object.is_cut_off() || !state.attached {
-            return Passed::Gone;
-        }
-        let mut evicted = 0;
-        let mut next = state.next(0);
-        while let Some((place, entry)) = next {
-            match self.policy.pass(entry.age()) {
-                Verdict::Spare(age) if spares => state.set_age(place, age),
-                Verdict::Evict | Verdict::Spare(_) if evicted == most => return Passed::Half(evicted),
-                Verdict::Evict | Verdict::Spare(_) => {
-                    evicted += usize::from(self.remove_page(pool, object, &mut state, place));
-                }
-            }
-            next = state.next(place + 1);
-        }
-        if state.is_empty() { Passed::Emptied(evicted) } else { Passed::Whole(evicted) }
-    }
-}
-
-/// How far the hand got in a leaf, and the pages it evicted there.
-enum Passed {
-    /// The leaf was cut off.
-    Gone,
-    /// No page is left.
-    Emptied(usize),
-    /// The bound was met.
-    Half(usize),
-    /// It passed every page.
-    Whole(usize),
 }

@@ -1,13 +1,17 @@
 //! Which ephemeral pages go first.
 //!
 //! A [`Policy`] reads and writes the two age bits of an entry and nothing else, so that hits cost no lock of their own
-//! and pages no list node. The [`Hand`](crate::hand::Hand) goes over the leaves in the order in which they were made.
+//! and pages no list node. The [`Hand`](crate::hand::Hand) of a pool goes over its leaves in the order in which they were
+//! made; which pool's hand moves, [`giver`] says.
 
 mod fifo;
 mod second_chance;
+mod shares;
 mod used_first;
 
 use crate::config::EvictionChoice;
+
+pub(crate) use shares::{Giver, Holding, giver};
 
 /// What becomes of a page that the hand passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

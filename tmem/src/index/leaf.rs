@@ -10,6 +10,7 @@ use crate::lock::{Guard, Lock};
 use super::entry::{Contents, Entry};
 use super::heap::shared_bytes;
 use super::object::Object;
+use super::pools::PoolPlace;
 pub(crate) use super::slots::LEAF_PAGES;
 use super::slots::Slots;
 
@@ -31,6 +32,8 @@ pub(crate) struct LeafState {
     pub(crate) attached: bool,
     /// Kind of the pool that the leaf belongs to.
     pub(crate) kind: PoolKind,
+    /// Place of that pool.
+    pub(crate) place: PoolPlace,
     /// Its number for the hints of deduplication, if it has one.
     pub(crate) hinted: Option<NonZeroU32>,
     slots: Slots,
@@ -43,9 +46,9 @@ impl Leaf {
     /// Heap bytes of a leaf with room for one entry.
     pub(crate) const BYTES: usize = shared_bytes::<Self>();
 
-    /// The leaf of that number of an object, which is in a pool of this kind.
-    pub(crate) fn new(object: Weak<Object>, number: u32, kind: PoolKind) -> Self {
-        let state = LeafState { attached: true, kind, hinted: None, slots: Slots::new(), orphans: None };
+    /// The leaf of that number of an object, which is in a pool of this kind and place.
+    pub(crate) fn new(object: Weak<Object>, number: u32, kind: PoolKind, place: PoolPlace) -> Self {
+        let state = LeafState { attached: true, kind, place, hinted: None, slots: Slots::new(), orphans: None };
         Self { object, number, position: AtomicU32::new(0), state: Lock::new(state) }
     }
 
@@ -209,7 +212,7 @@ mod tests {
     use crate::arena::Slot;
 
     fn leaf() -> Leaf {
-        Leaf::new(Weak::new(), 0, PoolKind::Persistent)
+        Leaf::new(Weak::new(), 0, PoolKind::Persistent, 0)
     }
 
     #[cfg(not(loom))]

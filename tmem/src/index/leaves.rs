@@ -260,7 +260,7 @@ mod tests {
     use crate::key::PoolKind;
 
     fn leaf(number: u32) -> Arc<Leaf> {
-        Arc::new(Leaf::new(Weak::new(), number, PoolKind::Persistent))
+        Arc::new(Leaf::new(Weak::new(), number, PoolKind::Persistent, 0))
     }
 
     fn numbers(leaves: &Leaves) -> Vec<u32> {

@@ -26,4 +26,4 @@ pub(crate) use object::Object;
 pub(crate) use objects::{HashKey, Objects};
 pub(crate) use pool::Pool;
 pub use pools::POOLS_MAX;
-pub(crate) use pools::{ObjectInUse, PoolInUse, Pools};
+pub(crate) use pools::{ObjectInUse, PoolInUse, PoolPlace, Pools};

@@ -41,7 +41,7 @@ impl Model {
     /// A leaf with one page of contents 1.
     fn new() -> Arc<Self> {
         let model = Self {
-            leaf: Leaf::new(Weak::new(), 0, PoolKind::Persistent),
+            leaf: Leaf::new(Weak::new(), 0, PoolKind::Persistent, 0),
             slots: std::array::from_fn(|_| UnsafeCell::new(FREE)),
             free: Lock::new((0..SLOTS).collect()),
         };

@@ -15,14 +15,19 @@ pub(crate) struct Pool {
     id: u32,
     kind: PoolKind,
     closed: AtomicBool,
-    pages: Apart,
+    apart: Apart,
     objects: Objects,
 }
 
-/// Pages that a get can find; on a cache line of its own, because every put writes it, and what is beside it is read.
+/// What puts and gets write; on a cache line of its own, because what is beside it is read.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Apart(AtomicU64);
+struct Apart {
+    /// Pages that a get can find.
+    pages: AtomicU64,
+    /// Hits in the present turn of the store's contents, and in the one before.
+    hits: [AtomicU64; 2],
+}
 
 impl Pool {
     /// Heap bytes of an empty pool: itself and its map.
@@ -30,8 +35,8 @@ impl Pool {
 
     pub(crate) fn new(id: u32, kind: PoolKind, hash_key: HashKey) -> Self {
         let objects = Objects::new(hash_key);
-        let (closed, pages) = (AtomicBool::new(false), Apart::default());
-        Self { id, kind, closed, pages, objects }
+        let (closed, apart) = (AtomicBool::new(false), Apart::default());
+        Self { id, kind, closed, apart, objects }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -52,15 +57,30 @@ impl Pool {
     }
 
     pub(crate) fn pages(&self) -> u64 {
-        self.pages.0.load(Ordering::Acquire)
+        self.apart.pages.load(Ordering::Acquire)
     }
 
     pub(crate) fn add_page(&self) {
-        self.pages.0.fetch_add(1, Ordering::Release);
+        self.apart.pages.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn subtract_pages(&self, pages: u64) {
-        self.pages.0.fetch_sub(pages, Ordering::Release);
+        self.apart.pages.fetch_sub(pages, Ordering::Release);
+    }
+
+    /// Counts a get that found its page.
+    pub(crate) fn add_hit(&self) {
+        self.apart.hits[0].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Hits since the last turn but one began.
+    pub(crate) fn hits(&self) -> u64 {
+        self.apart.hits.iter().map(|hits| hits.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Begins a turn.
+    pub(crate) fn begin_turn(&self) {
+        self.apart.hits[1].store(self.apart.hits[0].swap(0, Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// The object of this id.

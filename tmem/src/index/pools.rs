@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwapOption, Guard};
 use hypercall_abi::POOL_ID_MAX;
@@ -18,12 +19,17 @@ use super::pool::Pool;
 /// Most pools that a client has at a time.
 pub const POOLS_MAX: usize = 256;
 
+/// Where a pool is among them: below [`POOLS_MAX`].
+pub(crate) type PoolPlace = u8;
+
 /// A table with a place for each pool that there may be: a pool is where its id modulo that says.
 ///
 /// Looking one up counts nothing that other vCPUs count too.
 #[derive(Debug)]
 pub(crate) struct Pools {
     places: Box<[ArcSwapOption<Placed>]>,
+    /// Places from this one on never had a pool.
+    used: AtomicUsize,
     ids: Lock<Ids>,
 }
 
@@ -82,7 +88,8 @@ impl Pools {
     pub(crate) const POOL_BYTES: usize = Pool::BYTES + shared_bytes::<Placed>();
 
     pub(crate) fn new() -> Self {
-        Self { places: (0..POOLS_MAX).map(|_| ArcSwapOption::empty()).collect(), ids: Lock::default() }
+        let places = (0..POOLS_MAX).map(|_| ArcSwapOption::empty()).collect();
+        Self { places, used: AtomicUsize::new(0), ids: Lock::default() }
     }
 
     /// The pool of this id.
@@ -159,6 +166,7 @@ impl Pools {
         let id = next.take(POOLS_MAX).find(|id| self.place(*id).load().is_none())?;
         ids.last = id;
         ids.count += 1;
+        self.used.fetch_max(usize::from(Self::place_of(id)) + 1, Ordering::Release);
         let pool = Arc::new(Pool::new(id, kind, hash_key));
         self.place(id).store(Some(Arc::new(Placed { pool, large: None })));
         Some(id)
@@ -184,13 +192,28 @@ impl Pools {
         self.ids.lock().count
     }
 
+    /// Every place that may have a pool, with the pool.
+    pub(crate) fn by_place(&self) -> impl Iterator<Item = Option<PoolInUse>> {
+        let used = self.used.load(Ordering::Acquire);
+        self.places[..used].iter().map(|place| {
+            let placed = place.load();
+            placed.is_some().then(|| PoolInUse(placed))
+        })
+    }
+
+    /// The place of the pool of this id, which another had before it, or will have.
+    #[expect(clippy::cast_possible_truncation, reason = "a remainder of 256 fits")]
+    pub(crate) fn place_of(id: u32) -> PoolPlace {
+        (id as usize % POOLS_MAX) as PoolPlace
+    }
+
     /// Every pool, for the invariants.
     pub(crate) fn to_vec(&self) -> Vec<Arc<Pool>> {
         self.places.iter().filter_map(|place| place.load().as_ref().map(|placed| Arc::clone(&placed.pool))).collect()
     }
 
     fn place(&self, id: u32) -> &ArcSwapOption<Placed> {
-        &self.places[id as usize % POOLS_MAX]
+        &self.places[usize::from(Self::place_of(id))]
     }
 }
 

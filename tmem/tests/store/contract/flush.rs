@@ -2,7 +2,7 @@
 
 use tmem::{Key, ObjectId, Status};
 
-use super::{OBJECT, client, key, limited, object_key, persistent};
+use super::{OBJECT, client, ephemeral, key, limited, object_key, persistent};
 use crate::guest::{get, put};
 use crate::pages;
 
@@ -80,6 +80,24 @@ fn a_large_object_is_cut_off_at_once_and_freed_bit_by_bit() {
     assert_eq!((idle.detached_pages, idle.persistent_pages), (0, 1));
     assert!(idle.resident_bytes < before.resident_bytes / 10);
     assert_eq!(get(&client, key(pool, 7), false), Ok(pages::text(7)));
+    client.check_invariants();
+}
+
+#[test]
+fn a_large_pool_is_gone_at_once_and_freed_bit_by_bit() {
+    let client = client();
+    let pool = ephemeral(&client);
+    for n in 0..20_000 {
+        assert_eq!(put(&client, object_key(pool, n % 50), pages::sparse(n)), Status::Ok);
+        assert_eq!(put(&client, key(pool, u32::try_from(n).unwrap()), pages::sparse(n)), Status::Ok);
+    }
+    assert_eq!(client.pool_destroy(pool), Status::Ok);
+    let after = client.statistics();
+    assert!(after.detached_pages > 18_000, "the caller frees a bounded number: {}", after.detached_pages);
+    assert_eq!((after.ephemeral_pages, after.pools, after.pages_flushed_by_pool), (0, 0, 20_050));
+    assert_eq!(get(&client, key(pool, 7), false), Err(Status::BadPool));
+    while client.reclaim(1000) > 0 {}
+    assert_eq!(client.statistics().resident_bytes, 0);
     client.check_invariants();
 }
 

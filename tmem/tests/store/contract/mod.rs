@@ -6,6 +6,8 @@ mod flush;
 mod get;
 mod life;
 mod limit;
+mod part;
+mod pools;
 mod put;
 mod recompress;
 mod staging;
