@@ -76,10 +76,11 @@ pub fn in_words(decision: &Value) -> String {
         (
             "terms",
             format!(
-                "weight {}, reservation {}, limit {}",
+                "weight {}, reservation {}, limit {}, of it ephemeral {}",
                 count("/decided/terms/weight"),
                 size("/decided/terms/tmem_reservation_bytes"),
-                size("/decided/terms/tmem_limit_bytes")
+                size("/decided/terms/tmem_limit_bytes"),
+                text("/decided/terms/tmem_ephemeral")
             ),
         ),
         ("active", active),

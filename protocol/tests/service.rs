@@ -68,8 +68,14 @@ fn requests_keep_their_text() {
 
 #[test]
 fn what_a_vm_is_told_keeps_its_text() {
-    let lease = Lease { lease_bytes: 1, reservation_bytes: 2, accepts_ephemeral: true, interval_ms: 3 };
-    let text = r#"{"lease_bytes":1,"reservation_bytes":2,"accepts_ephemeral":true,"interval_ms":3}"#;
+    let lease = Lease {
+        lease_bytes: 1,
+        reservation_bytes: 2,
+        accepts_ephemeral: true,
+        ephemeral_basis_points: 2500,
+        interval_ms: 3,
+    };
+    let text = r#"{"lease_bytes":1,"reservation_bytes":2,"accepts_ephemeral":true,"ephemeral_basis_points":2500,"interval_ms":3}"#;
     let store = StoreSettings {
         codec: StoreCodec::PageLz,
         eviction: StoreEviction::UsedFirst,

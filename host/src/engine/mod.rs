@@ -45,7 +45,13 @@ const LOG_AT_LEAST_MS: u64 = 10_000;
 const CGROUP_SHOWN_CHARS: usize = 200;
 
 /// What holds until the first decision: a lease of nothing.
-const NOTHING: Lease = Lease { lease_bytes: 0, reservation_bytes: 0, accepts_ephemeral: true, interval_ms: 0 };
+const NOTHING: Lease = Lease {
+    lease_bytes: 0,
+    reservation_bytes: 0,
+    accepts_ephemeral: true,
+    ephemeral_basis_points: Lease::all(),
+    interval_ms: 0,
+};
 
 /// The policy in force and where it came from.
 #[derive(Clone, Debug)]
@@ -324,6 +330,7 @@ impl Engine {
                     lease_bytes: vm.lease_bytes,
                     reservation_bytes: decided.terms.tmem_reservation_bytes.min(vm.lease_bytes),
                     accepts_ephemeral: !self.state.level.rejects_ephemeral(),
+                    ephemeral_basis_points: decided.terms.tmem_ephemeral.basis_points(),
                     interval_ms,
                 },
                 // As if there were no policy: its own limit.

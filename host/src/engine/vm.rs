@@ -56,7 +56,13 @@ impl Vm {
         now_ms: u64,
     ) -> Self {
         let Registration { label, memory_bytes, counts, runs, .. } = registration;
-        let told = Lease { lease_bytes, reservation_bytes: 0, accepts_ephemeral: true, interval_ms: 0 };
+        let told = Lease {
+            lease_bytes,
+            reservation_bytes: 0,
+            accepts_ephemeral: true,
+            ephemeral_basis_points: Lease::all(),
+            interval_ms: 0,
+        };
         Self {
             origin,
             label,

@@ -35,6 +35,14 @@ pub(super) fn memory_reservation(policy: &Policy, _: u64, report: &mut Report<'_
     }
 }
 
+/// A store is not more than all of it.
+pub(super) fn tmem_ephemeral(policy: &Policy, _: u64, report: &mut Report<'_>) {
+    for (name, class) in classes(policy).filter(|(_, class)| class.tmem.ephemeral > Percent::ALL) {
+        let what = format!("{} of the VM's store is out of range; allowed are 0% to 100%", class.tmem.ephemeral);
+        report.wrong(&[&keys(name, "tmem.ephemeral")], what);
+    }
+}
+
 /// A reservation is not above the limit. A percentage of the VM's memory is not known yet, so only a size is compared;
 /// the limit is then that of the largest pool.
 pub(super) fn tmem_reservation(policy: &Policy, memory_bytes: u64, report: &mut Report<'_>) {

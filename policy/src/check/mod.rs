@@ -38,6 +38,7 @@ const RULES: &[Rule] = &[
     class::weight,
     class::memory_reservation,
     class::tmem_reservation,
+    class::tmem_ephemeral,
     class::reservation_fits_the_host,
     vm::class_exists,
     vm::matches_something,

@@ -177,6 +177,12 @@ fn no_memory_is_reserved_twice() {
 }
 
 #[test]
+fn ephemeral_pages_take_no_more_than_all_of_a_store() {
+    is_valid("class.gold.tmem.ephemeral = \"0%\"");
+    assert!(mistake("class.gold.tmem.ephemeral = \"101%\"").contains("101% of the VM's store is out of range"));
+}
+
+#[test]
 fn a_reservation_is_not_above_the_limit() {
     is_valid("class.gold.tmem = { reservation = \"1GiB\", limit = \"1GiB\" }");
     assert_eq!(

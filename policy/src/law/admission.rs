@@ -157,7 +157,13 @@ mod tests {
     const HOST: HostObservation = HostObservation { now_ms: 0, total_bytes: 1000, available_bytes: 300, psi: None };
 
     fn vm(memory_bytes: u64, memory_reservation_bytes: u64, tmem_reservation_bytes: u64) -> Resident {
-        let terms = Terms { weight: 100, memory_reservation_bytes, tmem_reservation_bytes, tmem_limit_bytes: u64::MAX };
+        let terms = Terms {
+            weight: 100,
+            memory_reservation_bytes,
+            tmem_reservation_bytes,
+            tmem_limit_bytes: u64::MAX,
+            tmem_ephemeral: Percent::ALL,
+        };
         Resident { terms, memory_bytes, resident_bytes: 0, used_bytes: 0, ephemeral_bytes: 0 }
     }
 

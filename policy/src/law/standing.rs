@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::observation::Identity;
 use crate::schema::{Class, ClassName, Match, Policy};
-use crate::value::{Pattern, SizeOrPercent};
+use crate::value::{Pattern, Percent, SizeOrPercent};
 
 /// The class of a VM, and why. Rules are counted from 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +28,8 @@ pub struct Terms {
     pub tmem_reservation_bytes: u64,
     /// What its store never exceeds.
     pub tmem_limit_bytes: u64,
+    /// How much of what its store may hold may be ephemeral pages; at most all of it.
+    pub tmem_ephemeral: Percent,
 }
 
 /// The class of a VM: of the first rule that matches. Where that rule has only the VM's own word, the class is that of the
@@ -74,6 +76,7 @@ pub fn terms(
             memory_reservation_bytes: of(class.memory.reservation, memory_bytes).min(memory_bytes),
             tmem_reservation_bytes: of(class.tmem.reservation, memory_bytes),
             tmem_limit_bytes: of(class.tmem.limit, pool_bytes),
+            tmem_ephemeral: class.tmem.ephemeral.min(Percent::ALL),
         }
     };
     let mut terms = of_class(policy.class(&standing.class));
@@ -83,6 +86,7 @@ pub fn terms(
         terms.memory_reservation_bytes = terms.memory_reservation_bytes.min(lower.memory_reservation_bytes);
         terms.tmem_reservation_bytes = terms.tmem_reservation_bytes.min(lower.tmem_reservation_bytes);
         terms.tmem_limit_bytes = terms.tmem_limit_bytes.min(lower.tmem_limit_bytes);
+        terms.tmem_ephemeral = terms.tmem_ephemeral.min(lower.tmem_ephemeral);
     }
     terms.tmem_limit_bytes = terms.tmem_limit_bytes.min(own_limit_bytes.unwrap_or(u64::MAX));
     terms.tmem_reservation_bytes = terms.tmem_reservation_bytes.min(terms.tmem_limit_bytes);

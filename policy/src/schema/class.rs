@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::SizeOrPercent;
+use crate::value::{Percent, SizeOrPercent};
 
 /// Longest name of a class in bytes.
 const NAME_MAX_BYTES: usize = 64;
@@ -43,6 +43,8 @@ pub struct ClassTmem {
     pub reservation: SizeOrPercent,
     /// What the VM's store never exceeds. Percent of the largest pool
     pub limit: SizeOrPercent,
+    /// How much of what its store may hold may be ephemeral pages: 0% to 100%
+    pub ephemeral: Percent,
 }
 
 impl Class {
@@ -57,6 +59,7 @@ impl Class {
             || less(self.memory.reservation, base.memory.reservation)
             || less(self.tmem.reservation, base.tmem.reservation)
             || less(self.tmem.limit, base.tmem.limit)
+            || self.tmem.ephemeral < base.tmem.ephemeral
     }
 }
 

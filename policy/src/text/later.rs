@@ -11,7 +11,6 @@ const KEYS: &[&str] = &[
     "class.*.dedup",
     "class.*.slo",
     "class.*.tiers",
-    "class.*.tmem.ephemeral",
     "class.*.tmem.persistent",
     "compression.recompress.algorithm",
     "compression.recompress.from",

@@ -90,6 +90,18 @@ pub struct Lease {
     pub reservation_bytes: u64,
     /// Whether ephemeral pages are accepted; not while the host is in state hard or low.
     pub accepts_ephemeral: bool,
+    /// How much of what the store may hold may be ephemeral pages, in hundredths of a percent. A service that does not say
+    /// leaves all of it.
+    #[serde(default = "Lease::all")]
+    pub ephemeral_basis_points: u32,
     /// How often the VM is to report, in milliseconds.
     pub interval_ms: u64,
+}
+
+impl Lease {
+    /// All of it, in hundredths of a percent.
+    #[must_use]
+    pub const fn all() -> u32 {
+        10_000
+    }
 }

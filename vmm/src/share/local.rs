@@ -111,12 +111,14 @@ impl LocalPolicy {
                 lease_bytes: decided.lease.bytes.max(self.reservation_bytes),
                 reservation_bytes: decided.terms.tmem_reservation_bytes.max(self.reservation_bytes),
                 accepts_ephemeral: !now.rejects_ephemeral(),
+                ephemeral_basis_points: decided.terms.tmem_ephemeral.basis_points(),
                 interval_ms,
             },
             Mode::Observe => Lease {
                 lease_bytes: u64::MAX,
                 reservation_bytes: self.reservation_bytes,
                 accepts_ephemeral: true,
+                ephemeral_basis_points: Lease::all(),
                 interval_ms,
             },
         });

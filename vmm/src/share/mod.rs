@@ -29,7 +29,22 @@ pub use service::{ServiceLink, StartError};
 pub use settings::StoreDefaults;
 
 /// What holds until somebody leases something.
-const NOTHING: Lease = Lease { lease_bytes: 0, reservation_bytes: 0, accepts_ephemeral: true, interval_ms: 0 };
+const NOTHING: Lease = Lease {
+    lease_bytes: 0,
+    reservation_bytes: 0,
+    accepts_ephemeral: true,
+    ephemeral_basis_points: Lease::all(),
+    interval_ms: 0,
+};
+
+/// What a lease leaves to ephemeral pages of a store that may hold so much.
+fn ephemeral_limit(lease: Lease, limit_bytes: u64) -> u64 {
+    if lease.ephemeral_basis_points >= Lease::all() {
+        return u64::MAX;
+    }
+    let bytes = u128::from(limit_bytes) * u128::from(lease.ephemeral_basis_points) / u128::from(Lease::all());
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
 
 /// The bounds of a store, and whoever reads its counts.
 #[derive(Debug)]
@@ -68,6 +83,7 @@ impl Share {
         if client.limit_bytes() != limit_bytes {
             self.store.set_limit(limit_bytes);
         }
+        client.set_ephemeral_limit(ephemeral_limit(lease, limit_bytes));
     }
 
     fn bounds(&self) -> Bounds {

@@ -27,7 +27,13 @@ fn share(own_limit_bytes: u64, source: ShareSource) -> Arc<Share> {
 }
 
 fn lease(mib: u64) -> Lease {
-    Lease { lease_bytes: mib * MIB, reservation_bytes: 0, accepts_ephemeral: true, interval_ms: 100 }
+    Lease {
+        lease_bytes: mib * MIB,
+        reservation_bytes: 0,
+        accepts_ephemeral: true,
+        ephemeral_basis_points: Lease::all(),
+        interval_ms: 100,
+    }
 }
 
 fn local_vm() -> LocalVm {
@@ -66,6 +72,20 @@ fn a_store_holds_no_more_than_its_lease_and_its_own_limit() {
     assert_eq!(share.store.client().limit_bytes(), 16 * MIB);
     let report = share.report();
     assert_eq!((report.own_limit_bytes, report.lease_bytes), (16 * MIB, 128 * MIB));
+}
+
+#[test]
+fn ephemeral_pages_have_their_part_of_what_the_store_may_hold() {
+    let share = share(64 * MIB, ShareSource::Service);
+    share.set_lease(Lease { ephemeral_basis_points: 0, ..lease(32) });
+    assert_eq!(put(&share, PoolKind::Ephemeral, 0), Status::OverLimit);
+    assert_eq!(put(&share, PoolKind::Persistent, 0), Status::Ok);
+    let half = Lease { ephemeral_basis_points: 5000, ..lease(32) };
+    share.set_lease(half);
+    assert_eq!(put(&share, PoolKind::Ephemeral, 0), Status::Ok);
+    assert_eq!(ephemeral_limit(half, 32 * MIB), 16 * MIB);
+    assert_eq!(ephemeral_limit(half, u64::MAX), u64::MAX / 2);
+    assert_eq!(ephemeral_limit(lease(32), 0), u64::MAX);
 }
 
 #[test]
