@@ -4,6 +4,7 @@
 //! `compare` reads. What it does assert is that every page comes back as it was.
 
 mod adversary;
+mod cold;
 mod compare;
 mod contender;
 mod machine;

@@ -22,7 +22,8 @@ pub(crate) struct PageSet {
 }
 
 impl PageSet {
-    fn new(name: String, contents: &[u8], most: usize) -> Self {
+    /// The first pages of `contents`, `most` at most.
+    pub(crate) fn new(name: String, contents: &[u8], most: usize) -> Self {
         let pages = (contents.len() / PAGE_SIZE).min(most);
         let mut bytes = vec![0; (pages + 1) * PAGE_SIZE];
         let start = bytes.as_ptr().align_offset(PAGE_SIZE);

@@ -45,6 +45,8 @@ pub(crate) enum Figure {
     Ms,
     /// A ratio.
     Times,
+    /// The same in percent.
+    Percent,
 }
 
 impl Results {

@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use tmem::{BadFrame, Client, ClientConfig, GuestPages, Key, ObjectId, PAGE_SIZE, Page, PoolKind, Status};
 
+use crate::cold;
 use crate::contender::SEED;
 use crate::results::{Figure, Figures, median};
 
@@ -25,6 +26,13 @@ pub(crate) const ALL: &[Scene] = &[
     Scene { name: "same-filled put over reading the page", figure: Figure::PutNs, measure: same_filled },
     Scene { name: "quota cut of 1 GiB of ephemeral pages", figure: Figure::Ms, measure: quota_cut },
     Scene { name: "flush of an object of 1 M pages", figure: Figure::Ms, measure: object_flush },
+    Scene { name: "destroying a pool of 1 M pages", figure: Figure::Ms, measure: pool_destroy },
+    Scene {
+        name: "CPU of cold ephemeral puts over reading the disk, 4 KiB at a time",
+        figure: Figure::Percent,
+        measure: || cold::put_over_read(1),
+    },
+    Scene { name: "the same, 128 KiB at a time", figure: Figure::Percent, measure: || cold::put_over_read(32) },
     Scene { name: "two threads over one, puts", figure: Figure::Times, measure: || two_threads(1) },
     Scene { name: "the same with a store each", figure: Figure::Times, measure: || two_threads(2) },
 ];
@@ -42,6 +50,7 @@ pub(crate) fn table(figures: &BTreeMap<String, Figures>) -> Table {
         let text = match scene.figure {
             Figure::Ms => format!("{value:.2} ms"),
             Figure::Times => format!("{value:.2} ×"),
+            Figure::Percent => format!("{value:.1} %"),
             _ => format!("{value:.0} ns"),
         };
         table.add_row([scene.name.to_owned(), text]);
@@ -136,6 +145,17 @@ fn object_flush() -> Result<f64> {
     let status = client.flush_object(pool, ObjectId([1; 3]));
     let ms = start.elapsed().as_secs_f64() * 1e3;
     ensure!(status == Status::Ok, "the store answered {status:?} to a flush");
+    Ok(ms)
+}
+
+/// What the caller waits.
+fn pool_destroy() -> Result<f64> {
+    let (client, pool) = client(PoolKind::Ephemeral)?;
+    fill(&client, pool, Made::Fill, MANY_PAGES)?;
+    let start = Instant::now();
+    let status = client.pool_destroy(pool);
+    let ms = start.elapsed().as_secs_f64() * 1e3;
+    ensure!(status == Status::Ok, "the store answered {status:?} to the end of a pool");
     Ok(ms)
 }
 

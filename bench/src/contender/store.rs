@@ -7,10 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use rustix::time::{ClockId, clock_gettime};
 use tmem::{BadFrame, Client, ClientConfig, CodecChoice, GuestPages, Key, ObjectId, Page, PoolKind, Status};
 
 use super::{Contender, Latencies, Round, ns_per_page, per_page};
+use crate::machine::cpu_ns;
 use crate::pages::PageSet;
 use crate::results::Figure;
 
@@ -234,11 +234,4 @@ impl Guest<'_> {
         ensure!(is_equal(), "the store gave other bytes back later");
         Ok(())
     }
-}
-
-/// CPU time of this process so far, all threads.
-fn cpu_ns() -> u64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
