@@ -11,6 +11,7 @@ mod disk_cache_file_systems;
 mod disk_cache_races;
 mod disk_cache_scan;
 mod disk_cache_taken_back;
+mod disk_cache_trees;
 mod endings;
 mod exactness;
 mod flood;
@@ -74,6 +75,7 @@ pub const ALL: &[Case] = &[
     disk_cache_file_systems::CASE,
     disk_cache_scan::CASE,
     disk_cache_taken_back::CASE,
+    disk_cache_trees::CASE,
     disk_cache_races::CASE,
     disk_cache_races::LONG_CASE,
     disk_cache_races::NAIVE_CASE,
