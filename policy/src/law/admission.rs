@@ -153,6 +153,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Percent;
 
     const HOST: HostObservation = HostObservation { now_ms: 0, total_bytes: 1000, available_bytes: 300, psi: None };
 
