@@ -99,6 +99,15 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// What holds until somebody leases something.
+    pub const NOTHING: Self = Self {
+        lease_bytes: 0,
+        reservation_bytes: 0,
+        accepts_ephemeral: true,
+        ephemeral_basis_points: Self::all(),
+        interval_ms: 0,
+    };
+
     /// All of it, in hundredths of a percent.
     #[must_use]
     pub const fn all() -> u32 {

@@ -28,15 +28,6 @@ pub use local::{LocalPolicy, LocalVm};
 pub use service::{ServiceLink, StartError};
 pub use settings::StoreDefaults;
 
-/// What holds until somebody leases something.
-const NOTHING: Lease = Lease {
-    lease_bytes: 0,
-    reservation_bytes: 0,
-    accepts_ephemeral: true,
-    ephemeral_basis_points: Lease::all(),
-    interval_ms: 0,
-};
-
 /// What a lease leaves to ephemeral pages of a store that may hold so much.
 fn ephemeral_limit(lease: Lease, limit_bytes: u64) -> u64 {
     if lease.ephemeral_basis_points >= Lease::all() {
@@ -65,7 +56,7 @@ impl Share {
     /// A share of nothing, until it is leased something. `own_limit_bytes` is the VM's own limit.
     #[must_use]
     pub fn new(store: RecordedClient, own_limit_bytes: u64, source: ShareSource) -> Self {
-        let bounds = Bounds { own_limit_bytes, lease: NOTHING, source, is_connected: false };
+        let bounds = Bounds { own_limit_bytes, lease: Lease::NOTHING, source, is_connected: false };
         let share = Self { store, bounds: Mutex::new(bounds) };
         share.change(|_| {});
         share

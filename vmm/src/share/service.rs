@@ -21,8 +21,8 @@ use protocol::service::{
 use protocol::{Refusal, RefusalKind, VmName};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::Share;
 use super::lines::Lines;
-use super::{NOTHING, Share};
 
 /// Pause before the second attempt to connect; each that fails doubles it.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -33,6 +33,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the start of the VM waits for the service.
 const START_PATIENCE: Duration = Duration::from_secs(2);
+/// After a flush the service is told what is held now, unless it was told something within this time.
+const FLUSH_REPORT_PAUSE: Duration = Duration::from_millis(100);
 /// Bounds of what the service may ask for as an interval.
 const INTERVAL_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
 
@@ -62,6 +64,8 @@ pub struct ServiceLink {
     /// A line that was lost, until nobody watches it any more.
     dead: Option<Lines>,
     pause: Duration,
+    /// When it last reported.
+    reported: Option<Instant>,
     /// The last refusal's kind, so that the same one is logged once.
     refused: Option<RefusalKind>,
 }
@@ -84,12 +88,13 @@ impl ServiceLink {
             memory_bytes,
             own_limit_bytes,
             share: None,
-            lease: NOTHING,
+            lease: Lease::NOTHING,
             settings: None,
             runs: false,
             link: Link::Away,
             dead: None,
             pause: PAUSE_MIN,
+            reported: None,
             refused: None,
         }
     }
@@ -187,6 +192,7 @@ impl ServiceLink {
             share.settle();
         }
         let counts = self.counts();
+        self.reported = Some(Instant::now());
         if let Link::Leased { lines } = &mut self.link {
             // A service that does not read gets the newest report when it does.
             if !lines.has_output() {
@@ -239,9 +245,10 @@ impl ServiceLink {
         let (Link::Asking { lines, .. } | Link::Leased { lines }) = &mut self.link else { return Ok(None) };
         lines.send()?;
         lines.receive()?;
+        let mut flushed = false;
         loop {
             let (Link::Asking { lines, .. } | Link::Leased { lines }) = &mut self.link else { return Ok(None) };
-            let Some(line) = lines.next_line()? else { return Ok(None) };
+            let Some(line) = lines.next_line()? else { break };
             match decode_service_reply(&line).map_err(io::Error::other)? {
                 ServiceReply::Registered { lease, store } => {
                     self.set_lease(lease);
@@ -253,7 +260,7 @@ impl ServiceLink {
                     if let Some(share) = &self.share {
                         share.flush(bytes);
                     }
-                    self.report();
+                    flushed = true;
                 }
                 ServiceReply::Error(refusal) => {
                     if self.refused.replace(refusal.kind) != Some(refusal.kind) {
@@ -267,6 +274,12 @@ impl ServiceLink {
                 }
             }
         }
+        // Not for each, nor right behind another report: the service takes so many lines a second and no more.
+        let is_recent = self.reported.is_some_and(|at| at.elapsed() < FLUSH_REPORT_PAUSE);
+        if flushed && !is_recent {
+            self.report();
+        }
+        Ok(None)
     }
 
     fn answered(&mut self) {

@@ -1,6 +1,6 @@
 //! The lease client against a service that the test plays, on a real socket; and the local policy on this host.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 
@@ -204,6 +204,38 @@ fn a_lost_service_leaves_the_lease_and_hears_of_it_when_it_is_back() {
         drop(played.join().unwrap());
     });
     assert_eq!(share.store.client().limit_bytes(), 30 * MIB);
+}
+
+#[test]
+fn however_often_it_is_told_to_flush_a_vm_sends_no_more_lines_than_the_service_takes() {
+    const FLUSHES: u32 = 60;
+    let played = Played::start();
+    let share = share(64 * MIB, ShareSource::Service);
+    let link = played.link();
+    thread::scope(|scope| {
+        let played = scope.spawn(|| {
+            let mut line = played.accept();
+            line.registration();
+            // It reports by itself within the minute, which this does not last.
+            let rare = Lease { interval_ms: 60_000, ..lease(20) };
+            line.say(registered(0));
+            line.say(ServiceReply::Lease(rare));
+            let began = Instant::now();
+            for _ in 0..FLUSHES {
+                line.say(ServiceReply::Flush { bytes: 1 });
+                thread::sleep(Duration::from_millis(10));
+            }
+            let took = began.elapsed();
+            line.say(ServiceReply::Lease(lease(30)));
+            line.0.get_mut().set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            let reports = std::iter::from_fn(|| line.0.by_ref().lines().next()?.ok()).take(1000).count();
+            (reports, took)
+        });
+        run(link, &share, |share| share.lease().lease_bytes == 30 * MIB);
+        let (reports, took) = played.join().unwrap();
+        let most = usize::try_from(took.as_millis() / 100).unwrap() + 3;
+        assert!((1..=most).contains(&reports), "{reports} reports of {FLUSHES} flushes in {took:?}");
+    });
 }
 
 #[test]
