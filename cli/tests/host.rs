@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use protocol::RefusalKind;
-use protocol::service::{Counts, ServiceReply, ServiceRequest};
+use protocol::service::{Counts, ServiceReply, ServiceRequest, encode_service_request};
 
 use service::{FakeVm, Service};
 
@@ -98,6 +98,26 @@ fn a_vm_that_asks_for_more_than_its_lease_is_closed() {
     let reply = std::iter::from_fn(|| vm.connection.next(Duration::from_secs(5)))
         .find(|reply| matches!(reply, ServiceReply::Error(_)));
     assert!(matches!(reply, Some(ServiceReply::Error(refusal)) if refusal.kind == RefusalKind::Malformed));
+}
+
+#[test]
+fn requests_that_come_together_are_all_answered_in_their_order() {
+    let service = Service::start(POLICY);
+    service.host();
+    let mut connection = service.connect();
+    let line = |request| encode_service_request(request).unwrap();
+    let list = || ServiceRequest::List { after: None };
+    let lines = [line(ServiceRequest::Host), line(list()), line(ServiceRequest::Host), line(list())].concat();
+    connection.send(&lines);
+    for n in 0..4 {
+        let reply = connection.next(Duration::from_secs(5));
+        let is_right = if n % 2 == 0 {
+            matches!(reply, Some(ServiceReply::Host(_)))
+        } else {
+            matches!(reply, Some(ServiceReply::Vms(_)))
+        };
+        assert!(is_right, "{n}: {reply:?}");
+    }
 }
 
 /// Five kinds of neighbours at once, and an honest VM that must not notice.

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! It holds no page of any guest, and may be killed at any moment: each VM keeps its last lease, and tells it to the
-//! next service. One thread runs it all.
+//! next service. One thread runs it all; a second one writes the decision log, if there is one, so that no disk delays a
+//! decision.
 
 mod engine;
 mod journal;
@@ -16,11 +17,10 @@ mod settings;
 mod signals;
 mod watch;
 
-pub use engine::{Admitted, Engine, InForce, Origin, SETTLE_MS, Unservable};
-pub use journal::FILE_MAX_BYTES as LOG_FILE_MAX_BYTES;
+pub use engine::InForce;
 pub use metrics::{Address, AddressError};
-pub use server::{CONNECTIONS_MAX, Socket, SocketError};
-pub use settings::{PolicyError, read_policy};
+pub use server::SocketError;
+pub use settings::{PolicyError, judge_policy, read_policy};
 
 use std::io;
 use std::path::PathBuf;
@@ -29,9 +29,10 @@ use std::rc::Rc;
 use event_manager::{EventManager, MutEventSubscriber, SubscriberOps};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use self::engine::Engine;
 use self::journal::Journal;
 use self::metrics::Listener;
-use self::server::{Outside, PolicySource, Server};
+use self::server::{Outside, PolicySource, Server, Socket};
 use self::signals::{Caught, Signals};
 use self::watch::Watch;
 

@@ -68,6 +68,13 @@ impl HostFiles {
     }
 }
 
+/// All the memory that the host's kernel manages, used or not, in bytes: MemTotal, by sysinfo(2).
+#[must_use]
+pub fn memory_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.totalram.saturating_mul(info.mem_unit.into())
+}
+
 /// The bytes of a line like `MemTotal:       24681928 kB`.
 fn kib_of(text: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().filter_map(|line| line.split_once(':'));

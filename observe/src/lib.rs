@@ -9,7 +9,7 @@ mod peer;
 mod resident;
 
 pub use cgroup::{Cgroup, Groups};
-pub use host::{HostFiles, ObserveError};
+pub use host::{HostFiles, ObserveError, memory_bytes};
 pub use peer::{Peer, peer};
 pub use resident::resident_bytes;
 

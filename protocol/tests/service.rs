@@ -170,6 +170,7 @@ fn a_host_of_a_newer_service_is_read_without_what_it_adds() {
         vms: 7,
         decisions: 8,
         decided_ms_ago: 9,
+        interval_ms: 10,
         policy_path: None,
         policy_generation: 1,
         policy_sha256: "00".into(),

@@ -166,6 +166,7 @@ pub mod tests {
             vms: vms.len() as u64,
             decisions: 1,
             decided_ms_ago: 0,
+            interval_ms: 1000,
             policy_path: None,
             policy_generation: 1,
             policy_sha256: String::new(),

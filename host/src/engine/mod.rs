@@ -5,9 +5,10 @@
 //! ```
 //!
 //! What a VM says of itself is taken where it is about itself alone, and bounded where it could cost others something:
-//! its name is its for as long as it is connected, what it holds is at most what it was given, a lease that it claims to
-//! have had counts only while the service has just started.
+//! its name is its for as long as it is connected; what it holds is at most what it was given, or what its process holds in
+//! fact; a lease that it claims to have had counts only while the service has just started.
 
+mod objection;
 mod remembered;
 mod settings;
 #[cfg(test)]
@@ -20,8 +21,9 @@ use std::collections::BTreeMap;
 use policy::Policy;
 use policy::law::admission::{Admission, Resident, admit};
 use policy::law::observation::{HostObservation, Observation};
+use policy::law::standing::Terms;
 use policy::law::state::{HostState, Level};
-use policy::law::{self, Decision, standing};
+use policy::law::{self, Decision, pool, standing};
 use policy::schema::Mode;
 use protocol::service::{
     Counts, HostStatus, LABEL_MAX_BYTES, Lease, Registration, StoreSettings, VMS_PER_PAGE, VmStatus, VmsPage,
@@ -30,6 +32,7 @@ use protocol::{Refusal, RefusalKind, VmName};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub(crate) use self::objection::{Objection, Unservable};
 use self::remembered::Remembered;
 pub use self::vm::Origin;
 use self::vm::Vm;
@@ -44,15 +47,6 @@ const LOG_AT_LEAST_MS: u64 = 10_000;
 /// Most of a control group's path that is told.
 const CGROUP_SHOWN_CHARS: usize = 200;
 
-/// What holds until the first decision: a lease of nothing.
-const NOTHING: Lease = Lease {
-    lease_bytes: 0,
-    reservation_bytes: 0,
-    accepts_ephemeral: true,
-    ephemeral_basis_points: Lease::all(),
-    interval_ms: 0,
-};
-
 /// The policy in force and where it came from.
 #[derive(Clone, Debug)]
 pub struct InForce {
@@ -65,7 +59,7 @@ pub struct InForce {
     /// SHA-256 of the policy as [`Policy::to_toml`] writes it.
     pub sha256: String,
     /// Why the policy that is on the disk now is not in force.
-    pub error: Option<String>,
+    pub(crate) error: Option<Objection>,
 }
 
 /// The last decision.
@@ -78,6 +72,13 @@ struct Decided {
     changed: bool,
 }
 
+impl Decided {
+    /// Where a VM is in it: they are in the order of their names.
+    fn index(&self, name: &VmName) -> Option<usize> {
+        self.decision.vms.binary_search_by(|decided| decided.name.as_str().cmp(name.as_str())).ok()
+    }
+}
+
 /// A line of the decision log.
 #[derive(Serialize)]
 struct LogLine<'a> {
@@ -87,11 +88,6 @@ struct LogLine<'a> {
     observation: &'a Observation,
     decision: &'a Decision,
 }
-
-/// VMs that a policy could not serve.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("with it these VMs would not have their reservation: {}", .0.join(", "))]
-pub struct Unservable(pub Vec<String>);
 
 /// The VMs of the host.
 #[derive(Debug)]
@@ -114,7 +110,7 @@ pub struct Admitted {
     /// How its store is to work.
     pub store: StoreSettings,
     /// What others are to evict for it.
-    pub flush_bytes: u64,
+    pub flush: Vec<(VmName, u64)>,
 }
 
 impl Engine {
@@ -137,12 +133,6 @@ impl Engine {
     #[must_use]
     pub fn in_force(&self) -> &InForce {
         &self.in_force
-    }
-
-    /// Number of VMs.
-    #[must_use]
-    pub fn vm_count(&self) -> usize {
-        self.vms.len()
     }
 
     fn policy(&self) -> &Policy {
@@ -173,16 +163,23 @@ impl Engine {
             return Err(Refusal::new(RefusalKind::NameTaken, message));
         }
         if let Some(label) = &registration.label
-            && (label.len() > LABEL_MAX_BYTES || !label.chars().all(|c| matches!(c, ' '..='~')))
+            && (!(1..=LABEL_MAX_BYTES).contains(&label.len()) || !label.chars().all(|c| matches!(c, ' '..='~')))
         {
             let message = format!("a label has 1 to {LABEL_MAX_BYTES} printable ASCII characters");
+            return Err(Refusal::new(RefusalKind::Invalid, message));
+        }
+        let (memory_bytes, total_bytes) = (registration.memory_bytes, host.total_bytes);
+        if memory_bytes > total_bytes {
+            let message = format!("a guest's memory of {memory_bytes} bytes is more than the host's {total_bytes}");
             return Err(Refusal::new(RefusalKind::Invalid, message));
         }
         let remembered = self.remembered.take(&name, origin.uid, now_ms).filter(|_| registration.runs);
         let lease_bytes = match remembered {
             Some(remembered) => remembered.lease_bytes,
-            // One that kept its lease while there was no service.
-            None if registration.runs && !self.has_settled(now_ms) => registration.lease_bytes,
+            // One that kept its lease while there was no service. No service gave more than this.
+            None if registration.runs && !self.has_settled(now_ms) => {
+                registration.lease_bytes.min(registration.counts.limit_bytes).min(self.largest_pool_bytes(host))
+            }
             None => 0,
         };
         let runs = registration.runs;
@@ -190,22 +187,32 @@ impl Engine {
         let mut vm = Vm::new(origin, registration, lease_bytes, resident_bytes, now_ms);
         vm.weight = remembered.and_then(|remembered| remembered.weight);
         let flush_bytes = if runs { 0 } else { self.admit(&name, &vm, host)? };
+        let flush = self.flush_shares(flush_bytes, host);
         let counts = vm.counts;
         vm.count(&self.in_force.policy, counts, now_ms);
         let interval_ms = self.policy().interval.as_ms();
-        vm.tell(Lease { lease_bytes, interval_ms, ..NOTHING });
+        vm.tell(Lease { lease_bytes, interval_ms, ..Lease::NOTHING });
         let lease = vm.told;
         self.vms.insert(name, vm);
-        Ok(Admitted { lease, store: settings::of(self.policy()), flush_bytes })
+        Ok(Admitted { lease, store: settings::of(self.policy()), flush })
+    }
+
+    /// What the pool is never above on this host.
+    fn largest_pool_bytes(&self, host: HostObservation) -> u64 {
+        pool::size(self.policy(), self.state.level, host, 0, 0).max_bytes
+    }
+
+    /// What a VM has a right to. Of the largest pool, as the law has it.
+    fn terms(&self, name: &VmName, vm: &Vm, host: HostObservation) -> Terms {
+        let standing = standing::standing(self.policy(), &vm.identity(name));
+        let pool_bytes = self.largest_pool_bytes(host);
+        standing::terms(self.policy(), &standing, vm.memory_bytes, pool_bytes, Some(vm.counts.limit_bytes))
     }
 
     /// Whether a new VM may start, and what must be evicted for it. In mode observe every VM may.
     fn admit(&self, name: &VmName, vm: &Vm, host: HostObservation) -> Result<u64, Refusal> {
-        let pool_bytes = self.last.as_ref().map_or(u64::MAX, |last| last.decision.pool.bytes);
         let as_resident = |name: &VmName, vm: &Vm, resident_bytes| {
-            let standing = standing::standing(self.policy(), &vm.identity(name));
-            let terms =
-                standing::terms(self.policy(), &standing, vm.memory_bytes, pool_bytes, Some(vm.counts.limit_bytes));
+            let terms = self.terms(name, vm, host);
             let (memory_bytes, used_bytes, ephemeral_bytes) = (vm.memory_bytes, vm.used_bytes(), vm.ephemeral_bytes());
             Resident { terms, memory_bytes, resident_bytes, used_bytes, ephemeral_bytes }
         };
@@ -273,7 +280,7 @@ impl Engine {
     }
 
     /// Says why the policy that is on the disk now is not in force. Returns whether that is news.
-    pub fn note_policy_error(&mut self, error: Option<String>) -> bool {
+    pub fn note_policy_error(&mut self, error: Option<Objection>) -> bool {
         let is_news = error.is_some() && error != self.in_force.error;
         self.in_force.error = error;
         is_news
@@ -318,7 +325,7 @@ impl Engine {
         let observation = Observation { host, vms };
         let decision = law::decide(policy, self.state, &observation);
         self.state = decision.host.state;
-        let has_settled = now_ms.saturating_sub(self.started_ms) >= SETTLE_MS;
+        let has_settled = self.has_settled(now_ms);
         let mut changed = Vec::new();
         for ((name, vm), decided) in self.vms.iter_mut().zip(&decision.vms) {
             if has_settled {
@@ -334,7 +341,7 @@ impl Engine {
                     interval_ms,
                 },
                 // As if there were no policy: its own limit.
-                Mode::Observe => Lease { lease_bytes: vm.counts.limit_bytes, interval_ms, ..NOTHING },
+                Mode::Observe => Lease { lease_bytes: vm.counts.limit_bytes, interval_ms, ..Lease::NOTHING },
             };
             if lease != vm.told {
                 vm.tell(lease);
@@ -348,23 +355,26 @@ impl Engine {
         changed
     }
 
-    /// Those of the VMs that others' ephemeral pages are to make room for: what each is to evict, those furthest above
-    /// their entitlement first.
-    #[must_use]
-    pub fn flush_shares(&self, bytes: u64) -> Vec<(VmName, u64)> {
+    /// What each VM is to evict so that so much comes back: those furthest above their entitlement first, and none below
+    /// its reservation, as [`admit`] counts it.
+    fn flush_shares(&self, bytes: u64, host: HostObservation) -> Vec<(VmName, u64)> {
+        if bytes == 0 {
+            return Vec::new();
+        }
         let mut above: Vec<(u64, &VmName, u64)> = self
             .vms
             .iter()
             .map(|(name, vm)| {
                 let entitlement = self.decided(name).map_or(0, |decided| decided.lease.holding.entitlement_bytes);
-                (vm.used_bytes().saturating_sub(entitlement), name, vm.ephemeral_bytes())
+                let unreserved = vm.used_bytes().saturating_sub(self.terms(name, vm, host).tmem_reservation_bytes);
+                (vm.used_bytes().saturating_sub(entitlement), name, vm.ephemeral_bytes().min(unreserved))
             })
             .collect();
         above.sort_by_key(|(above, ..)| std::cmp::Reverse(*above));
         let mut left = bytes;
         let mut shares = Vec::new();
-        for (_, name, ephemeral) in above {
-            let share = ephemeral.min(left);
+        for (_, name, freeable) in above {
+            let share = freeable.min(left);
             if share > 0 {
                 shares.push((name.clone(), share));
                 left -= share;
@@ -374,9 +384,8 @@ impl Engine {
     }
 
     fn decided(&self, name: &VmName) -> Option<&law::VmDecision> {
-        let vms = &self.last.as_ref()?.decision.vms;
-        // They are in the order of the VMs, which is that of names.
-        vms.binary_search_by(|decided| decided.name.as_str().cmp(name.as_str())).ok().map(|index| &vms[index])
+        let last = self.last.as_ref()?;
+        last.index(name).map(|index| &last.decision.vms[index])
     }
 
     /// A page of the VMs behind `after` that the caller may see.
@@ -416,9 +425,9 @@ impl Engine {
         }
     }
 
-    /// The host.
+    /// The host, for an operator or for anybody.
     #[must_use]
-    pub fn host(&self, now_ms: u64) -> Option<HostStatus> {
+    pub fn host(&self, is_operator: bool, now_ms: u64) -> Option<HostStatus> {
         let Decided { at_ms, observation, decision, .. } = self.last.as_ref()?;
         let host = observation.host;
         Some(HostStatus {
@@ -438,7 +447,8 @@ impl Engine {
             policy_path: self.in_force.path.clone(),
             policy_generation: self.in_force.generation,
             policy_sha256: self.in_force.sha256.clone(),
-            policy_error: self.in_force.error.clone(),
+            interval_ms: self.policy().interval.as_ms(),
+            policy_error: self.in_force.error.as_ref().map(|error| error.to(is_operator).to_owned()),
         })
     }
 
@@ -455,10 +465,7 @@ impl Engine {
     /// [`Refusal`] where there is no such VM, or it came after the last decision.
     pub fn explain(&self, name: &VmName, now_ms: u64) -> Result<Value, Refusal> {
         let vm = self.vms.get(name).ok_or_else(|| no_such_vm(name))?;
-        let found = self.last.as_ref().and_then(|last| {
-            let index = last.decision.vms.iter().position(|decided| decided.name == name.as_str())?;
-            Some((last, index))
-        });
+        let found = self.last.as_ref().and_then(|last| Some((last, last.index(name)?)));
         let Some((last, index)) = found else {
             let message = format!("nothing was decided about {name} yet; ask again in a moment");
             return Err(Refusal::new(RefusalKind::Failed, message));
@@ -493,7 +500,8 @@ fn word(value: &impl serde::Serialize) -> String {
     }
 }
 
-fn no_such_vm(name: &VmName) -> Refusal {
+/// The answer about a VM that is not there, or not the caller's.
+pub(crate) fn no_such_vm(name: &VmName) -> Refusal {
     Refusal::new(RefusalKind::NoSuchVm, format!("no VM named {name} is registered with the host service"))
 }
 

@@ -50,14 +50,19 @@ fn lease_mib(engine: &Engine, vm: &str) -> u64 {
     engine.vms[&name(vm)].told.lease_bytes / MIB
 }
 
+/// What a VM counts next that wants so much: it fills its lease and is rejected beyond.
+fn counts_of(engine: &Engine, vm: &str, wanted_mib: u64) -> Counts {
+    let used = wanted_mib.min(lease_mib(engine, vm));
+    counts(used, engine.vms[&name(vm)].counts.puts_rejected_room + (wanted_mib - used) * 256)
+}
+
 /// Decides once a second. Each VM is `(name, what it wants)`: it fills its lease and is rejected beyond.
 fn run(engine: &mut Engine, from_ms: u64, seconds: u64, wanted: &[(&str, u64)]) -> u64 {
     for second in 0..seconds {
         let now_ms = from_ms + second * INTERVAL_MS;
         for (vm, wanted_mib) in wanted {
-            let used = (*wanted_mib).min(lease_mib(engine, vm));
-            let rejected = engine.vms[&name(vm)].counts.puts_rejected_room + (wanted_mib - used) * 256;
-            engine.count(&name(vm), counts(used, rejected), now_ms);
+            let counts = counts_of(engine, vm, *wanted_mib);
+            engine.count(&name(vm), counts, now_ms);
         }
         engine.decide(host(now_ms));
     }
@@ -109,6 +114,53 @@ fn a_claimed_lease_counts_only_while_the_service_is_new() {
     assert_eq!(lease_mib(&engine, "liar"), 0);
 }
 
+/// An engine with one that says to have had, and to hold, all there is. It comes among the first.
+fn with_a_liar(more: &str, resident_bytes: Option<u64>) -> Engine {
+    let mut engine = engine(more);
+    let counts = Counts { limit_bytes: 1 << 60, used_bytes: 1 << 60, ..Counts::default() };
+    let liar = Registration { lease_bytes: 1 << 60, counts, ..registration("liar", true, 0) };
+    engine.register(origin(1), liar, host(0), |_| resident_bytes).unwrap();
+    register(&mut engine, 1, registration("honest", false, 0), 0).unwrap();
+    for second in 0..30 {
+        let now_ms = second * INTERVAL_MS;
+        engine.count(&name("liar"), counts, now_ms);
+        let used = counts_of(&engine, "honest", 90);
+        engine.count(&name("honest"), used, now_ms);
+        engine.look_at_processes(64, |_| resident_bytes, |_| None);
+        engine.decide(host(now_ms));
+    }
+    engine
+}
+
+#[test]
+fn a_claim_of_all_there_is_is_believed_while_the_service_is_new_and_then_no_more_than_the_process_holds() {
+    for resident_bytes in [None, Some(0), Some(20 * MIB)] {
+        let engine = with_a_liar("", resident_bytes);
+        // Its half of the pool, and what any store may be above its lease for a moment.
+        let believed = engine.vms[&name("liar")].used_bytes();
+        assert!(believed <= 53 * MIB, "{resident_bytes:?}: {} MiB", believed / MIB);
+        assert!(lease_mib(&engine, "honest") >= 43, "{resident_bytes:?}: {}", lease_mib(&engine, "honest"));
+    }
+    let engine = with_a_liar("", Some(80 * MIB));
+    assert_eq!(engine.vms[&name("liar")].used_bytes(), 84 * MIB, "what it holds in fact is not there for others");
+}
+
+#[test]
+fn a_claimed_lease_is_within_the_vms_limit_and_the_pool() {
+    let mut engine = engine("");
+    register(&mut engine, 1, registration("liar", true, 4096), 0).unwrap();
+    assert_eq!(lease_mib(&engine, "liar"), 96);
+    let counts = Counts { limit_bytes: 40 * MIB, ..Counts::default() };
+    register(&mut engine, 1, Registration { counts, ..registration("small", true, 4096) }, 0).unwrap();
+    assert_eq!(lease_mib(&engine, "small"), 40);
+}
+
+#[test]
+fn in_mode_observe_too_no_more_is_believed_than_a_process_holds() {
+    let engine = with_a_liar("mode = \"observe\"", Some(80 * MIB));
+    assert!(engine.host(true, 0).unwrap().used_bytes <= (84 + 90) * MIB);
+}
+
 #[test]
 fn one_that_comes_back_has_what_it_had_and_another_users_has_not() {
     let mut engine = engine("");
@@ -154,7 +206,7 @@ fn who_says_to_hold_more_than_it_was_given_is_not_believed() {
 #[test]
 fn what_is_still_held_after_a_cut_is_believed() {
     let mut engine = engine("");
-    register(&mut engine, 1, registration("vm", false, 0), 0).unwrap();
+    engine.register(origin(1), registration("vm", false, 0), host(0), |_| Some(200 * MIB)).unwrap();
     register(&mut engine, 7, registration("heavy", false, 0), 0).unwrap();
     engine.leave(&name("heavy"), 0);
     let now_ms = run(&mut engine, SETTLE_MS, 5, &[("vm", 96)]);
@@ -178,6 +230,38 @@ fn a_vm_for_which_the_host_has_no_room_is_told_why() {
     assert_eq!(refusal.kind, RefusalKind::NotAdmitted);
     assert!(refusal.message.contains("host.overcommit_limit"), "{refusal}");
     assert!(register(&mut engine, 1, Registration { runs: true, ..large }, 0).is_ok(), "one that runs already");
+}
+
+#[test]
+fn a_guest_larger_than_the_host_is_no_vm_whether_it_runs_or_not() {
+    let mut engine = engine("host.overcommit_limit = \"400%\"");
+    for runs in [false, true] {
+        let huge = Registration { memory_bytes: 64 * GIB + 1, ..registration("huge", runs, 0) };
+        assert_eq!(register(&mut engine, 1, huge, 0).unwrap_err().kind, RefusalKind::Invalid);
+    }
+}
+
+#[test]
+fn a_label_is_not_empty() {
+    let mut engine = engine("");
+    let unlabelled = Registration { label: Some(String::new()), ..registration("vm", false, 0) };
+    assert_eq!(register(&mut engine, 1, unlabelled, 0).unwrap_err().kind, RefusalKind::Invalid);
+}
+
+#[test]
+fn reservations_are_within_limits_of_the_largest_pool_when_a_vm_comes_in() {
+    // The pool may have 32 GiB. The host is not in state high, so that it has now what is in use: next to nothing.
+    let text = "pool = { size_max = \"50%\", size_min = \"1MiB\" }\n\
+                class.default.tmem = { reservation = \"100%\", limit = \"50%\" }\nhost.reserve = \"50%\"";
+    let policy = policy_of(text);
+    let mut engine = Engine::new(InForce { policy, ..engine("").in_force }, 0);
+    let short = |now_ms| HostObservation { available_bytes: 9 * GIB, ..host(now_ms) };
+    engine.decide(short(0));
+    assert!(engine.host(true, 0).unwrap().pool_bytes < GIB);
+    let counts = Counts { limit_bytes: 64 * GIB, ..Counts::default() };
+    let large = Registration { memory_bytes: 10 * GIB, counts, ..registration("large", false, 0) };
+    let refusal = engine.register(origin(1), large, short(0), |_| None).unwrap_err();
+    assert!(refusal.message.contains("`host.claim`"), "{refusal}");
 }
 
 #[test]
@@ -255,9 +339,21 @@ fn those_furthest_above_their_entitlement_evict_first() {
         let counts = Counts { ephemeral_bytes: ephemeral * MIB, ..counts(used, 0) };
         engine.count(&name(vm), counts, 0);
     }
-    assert_eq!(engine.flush_shares(25 * MIB), [(name("c"), 20 * MIB), (name("a"), 5 * MIB)]);
-    assert_eq!(engine.flush_shares(u64::MAX).len(), 3);
-    assert!(engine.flush_shares(0).is_empty());
+    assert_eq!(engine.flush_shares(25 * MIB, host(0)), [(name("c"), 20 * MIB), (name("a"), 5 * MIB)]);
+    assert_eq!(engine.flush_shares(u64::MAX, host(0)).len(), 3);
+    assert!(engine.flush_shares(0, host(0)).is_empty());
+}
+
+#[test]
+fn nobody_evicts_below_its_reservation_for_another() {
+    let mut engine = engine("class.heavy.tmem.reservation = \"32MiB\"");
+    for (vm, uid) in [("reserved", 7), ("other", 1)] {
+        register(&mut engine, uid, registration(vm, true, 40), 0).unwrap();
+        engine.count(&name(vm), Counts { ephemeral_bytes: 40 * MIB, ..counts(40, 0) }, 0);
+    }
+    let mut shares = engine.flush_shares(u64::MAX, host(0));
+    shares.sort();
+    assert_eq!(shares, [(name("other"), 40 * MIB), (name("reserved"), 8 * MIB)]);
 }
 
 fn policy_of(text: &str) -> Policy {

@@ -38,11 +38,11 @@ pub(super) struct Vm {
     pub(super) lease_bytes: u64,
     /// What the VM was last told.
     pub(super) told: Lease,
-    /// What it can hold at most: the largest lease it was told, until it said that it holds less.
+    /// What it was told at most, until it said that it holds less.
     ceiling_bytes: u64,
     /// What its control groups leave.
     pub(super) room_bytes: Option<u64>,
-    /// What its process holds, its store included.
+    /// What its process holds, its store included; 0 where the kernel does not say.
     pub(super) resident_bytes: u64,
 }
 
@@ -56,13 +56,7 @@ impl Vm {
         now_ms: u64,
     ) -> Self {
         let Registration { label, memory_bytes, counts, runs, .. } = registration;
-        let told = Lease {
-            lease_bytes,
-            reservation_bytes: 0,
-            accepts_ephemeral: true,
-            ephemeral_basis_points: Lease::all(),
-            interval_ms: 0,
-        };
+        let told = Lease { lease_bytes, ..Lease::NOTHING };
         Self {
             origin,
             label,
@@ -96,9 +90,15 @@ impl Vm {
         self.ceiling_bytes = self.ceiling_bytes.max(lease.lease_bytes);
     }
 
-    /// What its store holds. It cannot be more than it was ever given: a VM that says so does not get the others' room.
+    /// What its store can hold: its lease, and of what it was told before as much as its process holds in fact. What it
+    /// was told may be its own word, in mode observe or of a lease from before the service started.
+    fn most_bytes(&self) -> u64 {
+        self.lease_bytes.max(self.ceiling_bytes.min(self.resident_bytes))
+    }
+
+    /// What its store holds. A VM that says to hold more than it can does not get the others' room.
     pub(super) fn used_bytes(&self) -> u64 {
-        self.counts.used_bytes.min(self.ceiling_bytes.saturating_add(SLACK_BYTES))
+        self.counts.used_bytes.min(self.most_bytes().saturating_add(SLACK_BYTES))
     }
 
     /// Whether it says to hold more than it can.

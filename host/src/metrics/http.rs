@@ -6,14 +6,19 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, RawFd};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use event_manager::{EventOps, EventSet, Events};
+use rustix::io::{Errno, read};
+use rustix::net::{SendFlags, SocketFlags, accept_with, send};
+
+use crate::server::{ACCEPTS_PER_EVENT, LISTENER_EVENTS};
 
 /// Longest request in bytes, its headers included.
 const REQUEST_MAX_BYTES: usize = 8192;
@@ -69,47 +74,10 @@ impl fmt::Display for Address {
     }
 }
 
-#[derive(Debug)]
-enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener, PathBuf),
-}
-
-#[derive(Debug)]
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Stream {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(into),
-            Self::Unix(stream) => stream.read(into),
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
-    }
-}
-
-impl AsRawFd for Stream {
-    fn as_raw_fd(&self) -> RawFd {
-        match self {
-            Self::Tcp(stream) => stream.as_raw_fd(),
-            Self::Unix(stream) => stream.as_raw_fd(),
-        }
-    }
-}
-
 /// A request that comes in, or its answer that goes out.
 #[derive(Debug)]
 struct Scrape {
-    stream: Stream,
+    stream: OwnedFd,
     request: Vec<u8>,
     answer: Vec<u8>,
     sent: usize,
@@ -119,35 +87,35 @@ struct Scrape {
 /// Serves metrics on the event loop of whoever owns it.
 #[derive(Debug)]
 pub struct Listener {
-    socket: Socket,
+    socket: OwnedFd,
+    /// The socket's file, which goes with it.
+    path: Option<PathBuf>,
     scrapes: HashMap<RawFd, Scrape>,
 }
 
 impl Listener {
-    /// Listens. A Unix socket that is there and answers nobody is replaced.
+    /// Listens. A Unix socket that is there and answers nobody is replaced; what is no socket is left alone.
     ///
     /// # Errors
     ///
     /// Where the address is taken, or may not be had.
     pub fn bind(address: &Address) -> io::Result<Self> {
-        let socket = match address {
+        let (socket, path) = match address {
             Address::Loopback(address) => {
                 let listener = TcpListener::bind(address)?;
                 listener.set_nonblocking(true)?;
-                Socket::Tcp(listener)
+                (listener.into(), None)
             }
             Address::Unix(path) => {
-                let is_left =
-                    UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
-                if is_left {
+                if is_left_behind(path) {
                     fs::remove_file(path)?;
                 }
                 let listener = UnixListener::bind(path)?;
                 listener.set_nonblocking(true)?;
-                Socket::Unix(listener, path.clone())
+                (listener.into(), Some(path.clone()))
             }
         };
-        Ok(Self { socket, scrapes: HashMap::new() })
+        Ok(Self { socket, path, scrapes: HashMap::new() })
     }
 
     /// Whether this descriptor is the listener's or a scrape's.
@@ -164,7 +132,7 @@ impl Listener {
         let Some(scrape) = self.scrapes.get_mut(&fd) else { return };
         let is_over = match scrape.advance(text) {
             Ok(is_over) => is_over,
-            Err(error) => error.kind() != ErrorKind::WouldBlock && error.kind() != ErrorKind::Interrupted,
+            Err(error) => !matches!(error, Errno::WOULDBLOCK | Errno::INTR),
         };
         if is_over {
             return self.end(fd, ops);
@@ -184,18 +152,22 @@ impl Listener {
     }
 
     fn accept(&mut self, now_ms: u64, ops: &mut EventOps<'_>) {
-        let accepted = match &self.socket {
-            Socket::Tcp(listener) => listener.accept().and_then(|(stream, _)| {
-                stream.set_nonblocking(true)?;
-                Ok(Stream::Tcp(stream))
-            }),
-            Socket::Unix(listener, _) => listener.accept().and_then(|(stream, _)| {
-                stream.set_nonblocking(true)?;
-                Ok(Stream::Unix(stream))
-            }),
-        };
-        // One that finds no place is closed at once: a scraper comes again.
-        let Ok(stream) = accepted else { return };
+        for _ in 0..ACCEPTS_PER_EVENT {
+            match accept_with(&self.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                Ok(stream) => self.begin(stream, now_ms, ops),
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                // None waits, or one stays pending until the next one comes.
+                Err(_) => return,
+            }
+        }
+        // More may be waiting, and an edge is only told once: setting the same events again tells it again.
+        if let Err(error) = ops.modify(Events::new(&self.socket, LISTENER_EVENTS)) {
+            tracing::error!(?error, "metrics are not served any longer");
+        }
+    }
+
+    /// One that finds no place is closed at once: a scraper comes again.
+    fn begin(&mut self, stream: OwnedFd, now_ms: u64, ops: &mut EventOps<'_>) {
         if self.scrapes.len() < SCRAPES_MAX && ops.add(Events::new(&stream, EventSet::IN)).is_ok() {
             let scrape = Scrape { stream, request: Vec::new(), answer: Vec::new(), sent: 0, began_ms: now_ms };
             self.scrapes.insert(scrape.stream.as_raw_fd(), scrape);
@@ -213,28 +185,31 @@ impl Listener {
 
 impl AsRawFd for Listener {
     fn as_raw_fd(&self) -> RawFd {
-        match &self.socket {
-            Socket::Tcp(listener) => listener.as_raw_fd(),
-            Socket::Unix(listener, _) => listener.as_raw_fd(),
-        }
+        self.socket.as_raw_fd()
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Socket::Unix(_, path) = &self.socket {
+        if let Some(path) = &self.path {
             // Where it stays, the next service replaces it.
             let _ = fs::remove_file(path);
         }
     }
 }
 
+/// Whether a service that was killed left its socket there. Another kind of file refuses a connection, too.
+fn is_left_behind(path: &Path) -> bool {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket());
+    is_socket && UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
 impl Scrape {
     /// One read or one write. Returns whether it is over.
-    fn advance(&mut self, text: impl FnOnce() -> String) -> io::Result<bool> {
+    fn advance(&mut self, text: impl FnOnce() -> String) -> Result<bool, Errno> {
         if self.answer.is_empty() {
             let mut chunk = [0; 2048];
-            let count = self.stream.read(&mut chunk)?;
+            let count = read(&self.stream, &mut chunk)?;
             if count == 0 {
                 return Ok(true);
             }
@@ -247,7 +222,7 @@ impl Scrape {
             }
             return Ok(false);
         }
-        self.sent += self.stream.write(&self.answer[self.sent..])?;
+        self.sent += send(&self.stream, &self.answer[self.sent..], SendFlags::NOSIGNAL)?;
         Ok(self.sent == self.answer.len())
     }
 }
@@ -295,6 +270,21 @@ mod tests {
         for text in ["", "9464", "localhost:9464", "unix:", "/run/m.sock"] {
             assert!(message(text).contains("is no address; write 127.0.0.1:9464"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_another_service_left_is_replaced_and_what_is_no_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let address = Address::Unix(path.clone());
+        let listener = Listener::bind(&address).unwrap();
+        assert!(Listener::bind(&address).is_err(), "it is listened on");
+        drop(listener);
+        assert!(!path.exists());
+        fs::write(&path, "precious").unwrap();
+        assert!(Listener::bind(&address).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use protocol::service::{ServiceReply, ServiceRequest};
 use protocol::{Refusal, RefusalKind, VmName};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, no_such_vm};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -22,10 +22,7 @@ impl Caller {
     /// Whether the caller may see this VM. Of one that it may not see it learns nothing, not even that it is there.
     fn sees(self, engine: &Engine, vm: &VmName) -> Result<(), Refusal> {
         match engine.owner(vm) {
-            Some(uid) if !self.may_see(uid) => {
-                let message = format!("no VM named {vm} is registered with the host service");
-                Err(Refusal::new(RefusalKind::NoSuchVm, message))
-            }
+            Some(uid) if !self.may_see(uid) => Err(no_such_vm(vm)),
             _ => Ok(()),
         }
     }
@@ -51,7 +48,7 @@ fn try_answer(
         ServiceRequest::List { after } => {
             Ok(ServiceReply::Vms(engine.list(after.as_ref(), |uid| caller.may_see(uid), now_ms)))
         }
-        ServiceRequest::Host => match engine.host(now_ms) {
+        ServiceRequest::Host => match engine.host(caller.is_operator, now_ms) {
             Some(host) => Ok(ServiceReply::Host(Box::new(host))),
             None => Err(Refusal::new(RefusalKind::Failed, "nothing was decided yet; ask again in a moment")),
         },
@@ -75,7 +72,7 @@ mod tests {
     use protocol::service::{Counts, Registration};
 
     use super::*;
-    use crate::engine::{InForce, Origin};
+    use crate::engine::{InForce, Objection, Origin, Unservable};
 
     const OWNER: Caller = Caller { uid: 7, is_operator: false };
     const OTHER: Caller = Caller { uid: 8, is_operator: false };
@@ -135,6 +132,19 @@ mod tests {
         assert_eq!(refused(OPERATOR, &explain("vm")), None);
         assert_eq!(refused(OTHER, &explain("vm")), Some(RefusalKind::NoSuchVm));
         assert_eq!(refused(OTHER, &explain("none")), Some(RefusalKind::NoSuchVm));
+    }
+
+    #[test]
+    fn the_names_of_vms_that_a_policy_could_not_serve_are_for_operators() {
+        let (mut engine, _) = engine();
+        let objection = Objection::from(Unservable(vec!["secret".into(), "other".into()]));
+        engine.note_policy_error(Some(objection));
+        let mut told = |caller: Caller| match answer(&mut engine, caller, &ServiceRequest::Host, 0) {
+            ServiceReply::Host(host) => host.policy_error.unwrap(),
+            other => panic!("{other:?}"),
+        };
+        assert!(told(OPERATOR).ends_with("secret, other"));
+        assert_eq!(told(OWNER), "with it 2 VMs would not have their reservation");
     }
 
     #[test]

@@ -31,8 +31,9 @@ use self::answer::{Caller, answer};
 use self::budget::Budget;
 use self::connection::{Connection, Fault, Received, Role};
 use self::incident::Incidents;
-pub use self::socket::{Socket, SocketError};
-use crate::engine::{Engine, Origin};
+pub(crate) use self::socket::Socket;
+pub use self::socket::SocketError;
+use crate::engine::{Engine, Objection, Origin};
 use crate::journal::Journal;
 use crate::metrics::{Listener, Snapshot};
 use crate::settings::read_policy;
@@ -40,7 +41,7 @@ use crate::signals::Caught;
 use crate::watch::Watch;
 
 /// Most connections.
-pub const CONNECTIONS_MAX: usize = 4096;
+const CONNECTIONS_MAX: usize = 4096;
 
 /// Of these so many are kept for root and the service's own user, so that a full house can be looked at.
 const CONNECTIONS_KEPT: usize = 64;
@@ -51,18 +52,25 @@ const CONNECTIONS_OF_A_USER: usize = 1024;
 /// Lines a second from a VM: one is asked for each interval, of which there are ten a second at most.
 const VM_LINES: u64 = 20;
 
-/// Lines a second from a command of root or the service's own user: `tmem top` asks for a page of VMs in each.
+/// Lines a second from a command of another user: `tmem top` asks for the host and a page of VMs in each, and there are 64
+/// pages of VMs for as many as its user may have.
+const USER_LINES: u64 = 100;
+
+/// Lines a second from a command of root or the service's own user.
 const OPERATOR_LINES: u64 = 1000;
 
+/// Most commands of another user at a time. Each has its own budget of lines.
+const COMMANDS_OF_A_USER: usize = 32;
+
 /// Most connections that one event accepts.
-const ACCEPTS_PER_EVENT: usize = 32;
+pub(crate) const ACCEPTS_PER_EVENT: usize = 32;
 
 /// VMs whose processes and control groups are looked at in an interval.
 const PROCESSES_PER_DECISION: usize = 64;
 
 /// The listening socket is watched by its edges: where the host is out of descriptors a connection stays pending, and a
 /// level would wake the loop for it without end.
-const LISTENER_EVENTS: EventSet = EventSet::IN.union(EventSet::EDGE_TRIGGERED);
+pub(crate) const LISTENER_EVENTS: EventSet = EventSet::IN.union(EventSet::EDGE_TRIGGERED);
 
 /// What the service works with beside its socket.
 #[derive(Debug)]
@@ -179,17 +187,15 @@ impl Server {
     /// Puts the policy that is on the disk now in force, if it changed and is valid. Else the last good one stays. Once an
     /// interval, so that a file that changes all the time costs no more than that.
     fn reload_if_changed(&mut self) {
-        let Some(source) = &self.outside.source else { return };
+        let Some(source) = &mut self.outside.source else { return };
         let asked = self.outside.caught.reload.take();
         if !source.watch.take() && !asked {
             return;
         }
         let outcome = match read_policy(Some(&source.path)) {
             Ok(found) if found.sha256 == self.engine.in_force().sha256 => Ok(false),
-            Ok(found) => {
-                self.engine.change_policy(found.policy, found.sha256).map(|()| true).map_err(|e| e.to_string())
-            }
-            Err(error) => Err(error.to_string()),
+            Ok(found) => self.engine.change_policy(found.policy, found.sha256).map(|()| true).map_err(Objection::from),
+            Err(error) => Err(Objection::of_files(&error)),
         };
         let error = match outcome {
             Ok(is_new) => {
@@ -207,9 +213,13 @@ impl Server {
                 Some(error)
             }
         };
-        if self.engine.note_policy_error(error.clone()) {
-            let error = error.unwrap_or_default();
-            tracing::warn!(error, "the policy on the disk is not put in force; the last good one stays");
+        if self.engine.note_policy_error(error.clone())
+            && let Some(error) = error
+        {
+            tracing::warn!(
+                error = error.to(true),
+                "the policy on the disk is not put in force; the last good one stays"
+            );
         }
     }
 
@@ -229,7 +239,7 @@ impl Server {
         let Self { engine, outside, incidents, connections, reloads_failed, .. } = self;
         let text = || {
             let snapshot = Snapshot {
-                host: engine.host(now_ms),
+                host: engine.host(true, now_ms),
                 vms: engine.statuses(now_ms),
                 interval_ms: engine.in_force().policy.interval.as_ms(),
                 connections: connections.len() as u64,
@@ -249,7 +259,12 @@ impl Server {
                 Ok(Some(stream)) => self.admit(stream, ops),
                 Ok(None) => return,
                 // It stays pending until the next one comes.
-                Err(error) => return tracing::warn!(%error, "no connection accepted"),
+                Err(error) => {
+                    if let Some(untold) = self.incidents.note("no connection accepted", self.now_ms()) {
+                        tracing::warn!(%error, untold, "no connection accepted");
+                    }
+                    return;
+                }
             }
         }
         // More may be waiting, and an edge is only told once: setting the same events again tells it again.
@@ -271,7 +286,7 @@ impl Server {
             return;
         }
         let origin = Origin { uid, pid, cgroup: Cgroup::of(pid) };
-        let lines = if is_operator { OPERATOR_LINES } else { VM_LINES };
+        let lines = if is_operator { OPERATOR_LINES } else { USER_LINES };
         let connection = Connection::new(stream, origin, Budget::new(lines, now_ms), now_ms);
         match ops.add(Events::new(connection.stream(), connection.interest)) {
             Ok(()) => {
@@ -294,17 +309,18 @@ impl Server {
             return self.drop_connection(fd, ops);
         }
         loop {
+            // First, for a line behind one whose answer was waited for is heard once that is sent: nothing else wakes us for it.
+            self.push(fd, ops);
             let Some(connection) = self.connections.get_mut(&fd) else { return };
             match connection.next_line(now_ms) {
                 Ok(Some(line)) => self.hear(fd, &line, now_ms, ops),
-                Ok(None) => break,
+                Ok(None) => return,
                 Err(fault) => {
                     self.blame(fd, fault);
                     return self.drop_connection(fd, ops);
                 }
             }
         }
-        self.push(fd, ops);
     }
 
     /// Does what a line asks for.
@@ -330,13 +346,25 @@ impl Server {
                 self.refuse(fd, Refusal::new(RefusalKind::Malformed, "a VM's connection carries reports alone"));
             }
             (Role::Unknown, ServiceRequest::Register(registration)) => self.register(fd, registration, ops),
-            (Role::Unknown | Role::Command, request) => {
-                connection.role = Role::Command;
+            (Role::Unknown, request) => {
                 let uid = connection.origin.uid;
-                let reply = answer(&mut self.engine, Caller { uid, is_operator: is_operator(uid) }, &request, now_ms);
-                connection.reply(reply);
+                let is_command = |one: &&Connection| one.origin.uid == uid && one.role == Role::Command;
+                let commands = self.connections.values().filter(is_command).count();
+                if !is_operator(uid) && commands >= COMMANDS_OF_A_USER {
+                    let message = format!("user {uid} has {commands} commands here already; ask again in a moment");
+                    return self.refuse(fd, Refusal::new(RefusalKind::Failed, message));
+                }
+                self.answer(fd, &request, now_ms);
             }
+            (Role::Command, request) => self.answer(fd, &request, now_ms),
         }
+    }
+
+    fn answer(&mut self, fd: RawFd, request: &ServiceRequest, now_ms: u64) {
+        let Some(connection) = self.connections.get_mut(&fd) else { return };
+        connection.role = Role::Command;
+        let uid = connection.origin.uid;
+        connection.reply(answer(&mut self.engine, Caller { uid, is_operator: is_operator(uid) }, request, now_ms));
     }
 
     fn register(&mut self, fd: RawFd, registration: Registration, ops: &mut EventOps<'_>) {
@@ -350,9 +378,9 @@ impl Server {
                 connection.role = Role::Vm(name.clone());
                 connection.limit_lines(VM_LINES, host.now_ms);
                 connection.reply(ServiceReply::Registered { lease: admitted.lease, store: admitted.store });
-                tracing::info!(%name, uid = connection.origin.uid, "a VM registered");
+                tracing::debug!(%name, uid = connection.origin.uid, "a VM registered");
                 self.vms.insert(name, fd);
-                self.flush(admitted.flush_bytes, ops);
+                self.flush(admitted.flush, ops);
             }
             Err(refusal) => {
                 let uid = connection.origin.uid;
@@ -364,9 +392,9 @@ impl Server {
         }
     }
 
-    /// Has VMs evict so much together.
-    fn flush(&mut self, bytes: u64, ops: &mut EventOps<'_>) {
-        for (name, bytes) in self.engine.flush_shares(bytes) {
+    /// Has VMs evict so much each.
+    fn flush(&mut self, shares: Vec<(VmName, u64)>, ops: &mut EventOps<'_>) {
+        for (name, bytes) in shares {
             let Some(fd) = self.vms.get(&name).copied() else { continue };
             if let Some(connection) = self.connections.get_mut(&fd) {
                 connection.flush(bytes);
@@ -419,7 +447,7 @@ impl Server {
         if let Role::Vm(name) = &connection.role {
             self.vms.remove(name);
             self.engine.leave(name, self.now_ms());
-            tracing::info!(%name, "a VM left");
+            tracing::debug!(%name, "a VM left");
         }
     }
 }
@@ -440,7 +468,7 @@ impl MutEventSubscriber for Server {
             .add(Events::new(&self.socket, LISTENER_EVENTS))
             .and_then(|()| ops.add(Events::new(&self.timer, EventSet::IN)))
             .and_then(|()| match &self.outside.metrics {
-                Some(metrics) => ops.add(Events::new(metrics, EventSet::IN)),
+                Some(metrics) => ops.add(Events::new(metrics, LISTENER_EVENTS)),
                 None => Ok(()),
             });
         if let Err(error) = watched {
@@ -455,5 +483,19 @@ impl MutEventSubscriber for Server {
             fd if self.outside.metrics.as_ref().is_some_and(|metrics| metrics.owns(fd)) => self.scrape(fd, ops),
             fd => self.serve(fd, events.event_set(), ops),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::service::VMS_PER_PAGE;
+
+    use super::*;
+
+    #[test]
+    fn a_user_may_look_at_all_of_its_vms_once_a_second() {
+        let lines = 1 + CONNECTIONS_OF_A_USER.div_ceil(VMS_PER_PAGE);
+        let mut budget = Budget::new(USER_LINES, 0);
+        assert!((0..10).all(|second| (0..lines).all(|_| budget.take(second * 1000))));
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ pub enum SocketError {
 
 /// A listening socket. Its file goes with it.
 #[derive(Debug)]
-pub struct Socket {
+pub(crate) struct Socket {
     listener: UnixListener,
     path: PathBuf,
     /// Locked for as long as the service lives, however it ends.
@@ -48,11 +48,12 @@ impl Socket {
     /// # Errors
     ///
     /// [`SocketError`]
-    pub fn bind(path: &Path) -> Result<Self, SocketError> {
+    pub(crate) fn bind(path: &Path) -> Result<Self, SocketError> {
         let fail = |source| SocketError::Host { path: path.to_owned(), source };
         let mut lock_path = path.as_os_str().to_owned();
         lock_path.push(".lock");
-        let lock = File::options().create(true).append(true).open(lock_path).map_err(fail)?;
+        // Whoever could open it could lock it, and keep the service out.
+        let lock = File::options().create(true).append(true).mode(0o600).open(lock_path).map_err(fail)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(SocketError::Taken(path.to_owned())),
@@ -93,5 +94,24 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // The lock is still held, so it is ours; where it cannot be removed the next service replaces it.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn nobody_else_can_lock_a_service_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host.sock");
+        let socket = Socket::bind(&path).unwrap();
+        let lock = fs::metadata(folder.path().join("host.sock.lock")).unwrap();
+        assert_eq!(lock.permissions().mode() & 0o777, 0o600);
+        assert!(matches!(Socket::bind(&path), Err(SocketError::Taken(_))));
+        drop(socket);
+        assert!(Socket::bind(&path).is_ok());
     }
 }

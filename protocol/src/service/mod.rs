@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a VM's process                                        a command
-//! → register                                            → list, show, host, set_weight, explain
+//! → register                                            → list, host, explain, set_weight
 //! ← registered, or error                                ← the reply to it
 //! → report          each interval                       → …
 //! ← lease           whenever it changes, unasked

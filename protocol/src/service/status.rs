@@ -78,12 +78,15 @@ pub struct HostStatus {
     pub decisions: u64,
     /// Time since the last decision in milliseconds.
     pub decided_ms_ago: u64,
+    /// Time from one decision to the next in milliseconds; 0 from a service that does not say.
+    #[serde(default)]
+    pub interval_ms: u64,
     /// Where the policy was read from; absent: the built-in one.
     pub policy_path: Option<String>,
     /// How often a policy was put in force, the first included.
     pub policy_generation: u64,
     /// SHA-256 of the policy in force, in hexadecimal digits.
     pub policy_sha256: String,
-    /// Why the policy that is on the disk now is not in force.
+    /// Why the policy that is on the disk now is not in force. VMs are named to root and the service's own user alone.
     pub policy_error: Option<String>,
 }
