@@ -4,22 +4,24 @@
 //! The file is bounded: when it is full it becomes `FILE.1`, in place of an older one.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 /// Bytes after which the file begins anew. With the one before, twice that is kept.
-pub const FILE_MAX_BYTES: u64 = 32 << 20;
+const FILE_MAX_BYTES: u64 = 32 << 20;
 
 /// Lines that wait for the disk.
 const QUEUE: usize = 16;
 
-/// Writes lines. The thread ends with it, once it has written what waits.
+/// Writes lines. It ends once what waits is written.
 #[derive(Debug)]
-pub struct Journal {
-    lines: SyncSender<Vec<u8>>,
+pub(crate) struct Journal {
+    /// Absent when it ends.
+    lines: Option<SyncSender<Vec<u8>>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Journal {
@@ -28,21 +30,32 @@ impl Journal {
     /// # Errors
     ///
     /// Where the file cannot be opened, or there is no thread.
-    pub fn start(path: &Path) -> io::Result<Self> {
+    pub(crate) fn start(path: &Path) -> io::Result<Self> {
         Self::bounded(path, FILE_MAX_BYTES)
     }
 
     fn bounded(path: &Path, most_bytes: u64) -> io::Result<Self> {
         let mut book = Book::open(path, most_bytes)?;
         let (lines, waiting) = sync_channel(QUEUE);
-        thread::Builder::new().name("journal".into()).spawn(move || book.write_all(&waiting))?;
-        Ok(Self { lines })
+        let thread = thread::Builder::new().name("journal".into()).spawn(move || book.write_all(&waiting))?;
+        Ok(Self { lines: Some(lines), thread: Some(thread) })
     }
 
     /// Hands a line over, without its line feed. Returns whether there was room for it.
-    pub fn write(&mut self, mut line: Vec<u8>) -> bool {
+    pub(crate) fn write(&mut self, mut line: Vec<u8>) -> bool {
         line.push(b'\n');
-        self.lines.try_send(line).is_ok()
+        self.lines.as_ref().is_some_and(|lines| lines.try_send(line).is_ok())
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // The thread ends when nobody can send any more.
+        self.lines = None;
+        if let Some(thread) = self.thread.take() {
+            // It does not panic; if it did, there is nothing left to write.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -50,7 +63,7 @@ impl Journal {
 #[derive(Debug)]
 struct Book {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: File,
     bytes: u64,
     most_bytes: u64,
 }
@@ -60,7 +73,7 @@ impl Book {
         // What VMs hold, and when, is nobody else's business.
         let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), bytes, most_bytes })
+        Ok(Self { path: path.to_owned(), file, bytes, most_bytes })
     }
 
     fn write_all(&mut self, lines: &Receiver<Vec<u8>>) {
@@ -81,7 +94,6 @@ impl Book {
             self.turn_over()?;
         }
         self.file.write_all(line)?;
-        self.file.flush()?;
         self.bytes = self.bytes.saturating_add(len);
         Ok(())
     }
@@ -89,7 +101,11 @@ impl Book {
     fn turn_over(&mut self) -> io::Result<()> {
         let mut before = self.path.clone().into_os_string();
         before.push(".1");
-        fs::rename(&self.path, before)?;
+        match fs::rename(&self.path, before) {
+            // It was moved already: by us, and no new one could be opened then, or by somebody else.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
         *self = Self::open(&self.path, self.most_bytes)?;
         Ok(())
     }
@@ -119,7 +135,6 @@ mod tests {
         let path = folder.path().join("log");
         for word in ["one", "two"] {
             assert!(Journal::start(&path).unwrap().write(word.into()));
-            wait_for(&path, |text| text.ends_with(&format!("{word}\n")));
         }
         assert_eq!(fs::read_to_string(path).unwrap(), "one\ntwo\n");
     }
@@ -136,5 +151,21 @@ mod tests {
         let (now, before) = (fs::read_to_string(&path).unwrap(), fs::read_to_string(&before).unwrap());
         assert_eq!((now.len(), before.len()), (80, 80));
         assert!(before.starts_with('6') && now.starts_with('8'), "{before}{now}");
+    }
+
+    #[test]
+    fn a_file_that_is_gone_when_it_is_full_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut book = Book::open(&path, 10).unwrap();
+        book.write(b"12345678\n").unwrap();
+        fs::remove_file(&path).unwrap();
+        // No new one can be opened: there is something else in its place.
+        fs::create_dir_all(path.join("x")).unwrap();
+        fs::write(folder.path().join("log.1"), "").unwrap();
+        assert!(book.write(b"lost\n").is_err());
+        fs::remove_dir_all(&path).unwrap();
+        book.write(b"kept\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "kept\n");
     }
 }
