@@ -80,13 +80,13 @@ fn ask<T: Send>(
     answers
 }
 
-/// The answers, and how many of our VMs gave none; these are named.
+/// The answers, and how many of those that were meant gave none; these are named.
 fn answered<T>(answers: Vec<(&VmName, Result<T, AskError>)>) -> (Vec<T>, usize) {
     let (mut good, mut failed) = (Vec::new(), 0);
     for (name, answer) in answers {
         match answer {
             Ok(answer) => good.push(answer),
-            Err(error) if is_not_ours(&error) => {}
+            Err(error) if is_not_meant(&error) => {}
             Err(error) => {
                 failed += 1;
                 leave_out(name, error);
@@ -100,11 +100,27 @@ fn leave_out(name: &VmName, error: AskError) {
     screen::complain(&anyhow::Error::from(error).context(format!("{name} is left out")));
 }
 
-/// Whether the VM is another user's, or has ended since it was found.
-fn is_not_ours(error: &AskError) -> bool {
+/// Whether the VM is another user's, has no tmem, or has ended since it was found.
+fn is_not_meant(error: &AskError) -> bool {
     match error {
         AskError::NotRunning(_) | AskError::Stranger { .. } => true,
-        AskError::Refused { source, .. } => source.kind == RefusalKind::Denied,
+        AskError::Refused { source, .. } => matches!(source.kind, RefusalKind::Denied | RefusalKind::NoTmem),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Refusal;
+
+    use super::*;
+
+    #[test]
+    fn a_vm_without_tmem_or_of_another_user_is_no_failure_and_one_that_says_no_is() {
+        let name: VmName = "vm".parse().unwrap();
+        let refused = |kind| Err(AskError::Refused { name: name.clone(), source: Refusal::new(kind, "no") });
+        let answers =
+            [Ok(()), refused(RefusalKind::NoTmem), refused(RefusalKind::Denied), refused(RefusalKind::Failed)];
+        assert_eq!(answered(answers.map(|answer| (&name, answer)).into()), (vec![()], 1));
     }
 }

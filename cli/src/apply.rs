@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use host::read_policy;
-use policy::Policy;
+use anyhow::{Context, Result, anyhow, bail};
+use host::{judge_policy, read_policy};
+use policy::{LoadError, Policy, Source};
 use serde_json::{Value, json};
 
 use crate::screen;
 use crate::service::Service;
 
-/// How long the service may take to put a policy in force: it looks once an interval, which has 60 s at most.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// How long the service may take to put a policy in force, beside the intervals between two looks.
+const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
 
 /// A key's value in each of two policies.
@@ -77,38 +77,93 @@ fn keys(policy: &Policy) -> Result<BTreeMap<String, Value>> {
     Ok(keys)
 }
 
-/// Checks a policy, puts it in the place of the service's, and waits until that has it in force. If it does not take it, the
-/// old one is put back.
+/// Checks a policy, puts it in the place of the service's, and waits until that has it in force. If it does not take it, or is
+/// gone meanwhile, the old one is put back.
 pub fn apply(file: &Path, socket: &Path) -> Result<()> {
-    let wanted = read_policy(Some(file))?;
     let mut service = Service::open(socket)?;
-    let place = service.host()?.policy_path.context("the host service has no policy file; start it with --policy")?;
-    let place = PathBuf::from(place);
-    let place = if place.is_dir() { place.join("policy.toml") } else { place };
-    let text = fs::read(file).with_context(|| format!("{} cannot be read; apply takes one file", file.display()))?;
-    let before = fs::read(&place).unwrap_or_default();
-    replace(&place, &text).with_context(|| format!("{} cannot be written", place.display()))?;
+    let host = service.host()?;
+    let root = host.policy_path.context("the host service has no policy file; start it with --policy")?;
+    let root = PathBuf::from(root);
+    let new = policy::load(file)?;
+    let [new] = <[Source; 1]>::try_from(new)
+        .map_err(|files| anyhow!("{} has {} files; apply takes one", file.display(), files.len()))?;
+    let text = new.text.clone();
+    let (place, files) = if root.is_dir() {
+        let place = root.join("policy.toml");
+        let there = match policy::load(&root) {
+            Err(LoadError::Nothing(_)) => Vec::new(),
+            there => there?,
+        };
+        let parts = there.into_iter().filter(|source| source.path != place);
+        (place.clone(), std::iter::once(new).chain(parts).collect())
+    } else {
+        (root.clone(), vec![new])
+    };
+    let wanted = judge_policy(&root, files)?;
+    let replaced = Replaced::put(place, text.as_bytes())?;
+    // What is decided from now on is decided after the file was read: it is read before each decision.
+    let waited = service.host().map_err(Into::into).and_then(|host| {
+        let patience = 2 * Duration::from_millis(host.interval_ms) + PATIENCE;
+        wait(&mut service, &wanted.sha256, host.decisions, patience)
+    });
+    match waited {
+        Ok(generation) => screen::print(&format!("in force: generation {generation}\n")),
+        Err(error) => match replaced.put_back() {
+            Ok(()) => Err(error.context("the old policy is back in its place")),
+            Err(lost) => Err(error.context(format!("{lost:#}"))),
+        },
+    }
+}
+
+/// Waits until a policy is in force, and returns its generation. `decisions` is how many there were when it was there.
+fn wait(service: &mut Service, sha256: &str, decisions: u64, patience: Duration) -> Result<u64> {
     let began = Instant::now();
-    let decisions = service.host()?.decisions;
     loop {
         let host = service.host()?;
-        if host.policy_sha256 == wanted.sha256 {
-            return screen::print(&format!("in force: generation {}\n", host.policy_generation));
+        if host.policy_sha256 == sha256 {
+            return Ok(host.policy_generation);
         }
         // An error that was there before is not about this file.
-        if let Some(error) = host.policy_error.filter(|_| host.decisions >= decisions + 2) {
-            replace(&place, &before).with_context(|| format!("{} cannot be put back", place.display()))?;
+        if let Some(error) = host.policy_error.filter(|_| host.decisions > decisions) {
             bail!("the host service does not put it in force: {error}");
         }
-        if began.elapsed() > PATIENCE {
-            bail!("written to {}, but not in force: a file of policy.d says otherwise", place.display());
+        if began.elapsed() > patience {
+            bail!("the host service does not put it in force within {} s", patience.as_secs());
         }
         thread::sleep(POLL);
     }
 }
 
+/// A file in the place of another one.
+#[derive(Debug)]
+struct Replaced {
+    place: PathBuf,
+    /// What was there; `None`: nothing.
+    before: Option<Vec<u8>>,
+}
+
+impl Replaced {
+    fn put(place: PathBuf, text: &[u8]) -> Result<Self> {
+        let before = match fs::read(&place) {
+            Ok(before) => Some(before),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error).with_context(|| format!("{} cannot be read", place.display())),
+        };
+        replace(&place, text).with_context(|| format!("{} cannot be written", place.display()))?;
+        Ok(Self { place, before })
+    }
+
+    fn put_back(self) -> Result<()> {
+        let restored = match &self.before {
+            Some(before) => replace(&self.place, before),
+            None => fs::remove_file(&self.place),
+        };
+        restored.with_context(|| format!("{} cannot be put back", self.place.display()))
+    }
+}
+
 /// Whoever reads the file sees the old text or the new one.
-fn replace(place: &Path, text: &[u8]) -> std::io::Result<()> {
+fn replace(place: &Path, text: &[u8]) -> io::Result<()> {
     let mut new = place.as_os_str().to_owned();
     new.push(".new");
     let mut file = File::create(&new)?;
@@ -119,8 +174,6 @@ fn replace(place: &Path, text: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use policy::Source;
-
     use super::*;
 
     fn policy(text: &str) -> Policy {
@@ -136,5 +189,18 @@ mod tests {
         assert!(lines.contains(&vec!["share.idle_tax", "\"75%\"", "->", "\"50%\""]), "{text}");
         assert!(lines.contains(&vec!["class.gold.weight", "-", "->", "400"]), "{text}");
         assert_eq!(in_words(changes(&to, &to).unwrap()), "the same policy\n");
+    }
+    #[test]
+    fn what_was_there_is_put_back_and_what_was_not_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("policy.toml");
+        Replaced::put(place.clone(), b"first").unwrap().put_back().unwrap();
+        assert!(!place.exists());
+        fs::write(&place, "old").unwrap();
+        let replaced = Replaced::put(place.clone(), b"new").unwrap();
+        assert_eq!(fs::read(&place).unwrap(), b"new");
+        replaced.put_back().unwrap();
+        assert_eq!(fs::read(&place).unwrap(), b"old");
+        assert!(Replaced::put(folder.path().to_owned(), b"new").is_err(), "what cannot be read is not lost");
     }
 }

@@ -214,6 +214,28 @@ fn a_policy_is_applied_as_a_whole_or_not_at_all() {
 }
 
 #[test]
+fn of_a_folder_policy_toml_is_applied_and_judged_together_with_its_parts() {
+    let main = "[[vm]]\nmatch.uid = 0\nclass = \"gold\"\n";
+    let files = [("policy.toml", POLICY), ("policy.d/classes.toml", "[class.gold]\nweight = 400\n")];
+    let service = Service::start_on_folder(&files);
+    service.host();
+    let new = service.folder().join("other");
+    let place = service.folder().join("policy.toml");
+    std::fs::write(&new, format!("{POLICY}{main}")).unwrap();
+    let said = service.tmem(&["policy", "apply", new.to_str().unwrap()]).unwrap();
+    assert_eq!(said, "in force: generation 2\n");
+    let in_place = std::fs::read_to_string(&place).unwrap();
+    // No part has such a class.
+    std::fs::write(&new, main.replace("gold", "lead")).unwrap();
+    let refused = service.tmem(&["policy", "apply", new.to_str().unwrap()]).unwrap_err();
+    assert!(refused.contains("lead"), "{refused}");
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), in_place);
+    thread::sleep(Duration::from_millis(300));
+    let host = service.host();
+    assert_eq!((host.policy_generation, host.policy_error), (2, None), "the service never saw it");
+}
+
+#[test]
 fn metrics_say_what_the_list_says() {
     let service = Service::start(POLICY);
     let mut vm = service.vm("web");

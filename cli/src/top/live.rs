@@ -6,8 +6,8 @@ use anyhow::Result;
 use protocol::{Request, VmName};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::widgets::TableState;
 
+use super::choice::Choice;
 use super::rows::{Row, Sample, Sort, rows};
 use super::{sample, view};
 use crate::explain;
@@ -56,7 +56,7 @@ struct Screen<'a> {
     sort: Sort,
     before: Option<Sample>,
     now: Sample,
-    chosen: TableState,
+    choice: Choice,
     /// What is said on top of the rows.
     said: Option<String>,
 }
@@ -64,14 +64,15 @@ struct Screen<'a> {
 impl<'a> Screen<'a> {
     fn new(service: &'a mut Service, delay: Duration, sort: Sort) -> Result<Self> {
         let now = sample(service)?;
-        let chosen = TableState::new().with_selected(Some(0));
-        Ok(Self { service, delay, sort, before: None, now, chosen, said: None })
+        Ok(Self { service, delay, sort, before: None, now, choice: Choice::default(), said: None })
     }
 
     fn run(&mut self, terminal: &mut DefaultTerminal) -> Result<()> {
         loop {
             let rows = rows(self.before.as_ref(), &self.now, self.sort);
-            terminal.draw(|frame| view::draw(frame, &self.now, &rows, &mut self.chosen, self.said.as_deref()))?;
+            self.choice.find(&rows);
+            let table = self.choice.table();
+            terminal.draw(|frame| view::draw(frame, &self.now, &rows, table, self.said.as_deref()))?;
             let due = self.now.at + self.delay;
             if !event::poll(due.saturating_duration_since(Instant::now()))? {
                 let now = sample(self.service)?;
@@ -93,14 +94,13 @@ impl<'a> Screen<'a> {
     }
 
     fn act(&mut self, key: Key, rows: &[Row]) {
-        let chosen = self.chosen.selected().unwrap_or(0).min(rows.len().saturating_sub(1));
         match key {
             Key::End => {}
-            Key::Up => self.chosen.select(Some(chosen.saturating_sub(1))),
-            Key::Down => self.chosen.select(Some((chosen + 1).min(rows.len().saturating_sub(1)))),
+            Key::Up => self.choice.up(rows),
+            Key::Down => self.choice.down(rows),
             Key::Sort(sort) => self.sort = sort,
-            Key::Explain => self.said = rows.get(chosen).map(|row| self.explain(&row.vm.name)),
-            Key::Freeze => self.said = rows.get(chosen).and_then(freeze_or_thaw),
+            Key::Explain => self.said = self.choice.row(rows).map(|row| self.explain(&row.vm.name)),
+            Key::Freeze => self.said = self.choice.row(rows).and_then(freeze_or_thaw),
         }
     }
 

@@ -1,5 +1,6 @@
 //! `tmem top`: the host and its VMs, live.
 
+mod choice;
 mod live;
 mod rows;
 mod view;

@@ -21,16 +21,31 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A service. Dropping it kills it.
 pub struct Service {
     folder: TempDir,
+    /// Its policy, below the folder.
+    policy: &'static str,
     process: Child,
 }
 
 impl Service {
     /// Starts one with this policy.
     pub fn start(policy: &str) -> Self {
+        Self::start_on("policy.toml", &[("policy.toml", policy)])
+    }
+
+    /// Starts one whose policy is a folder with these files.
+    pub fn start_on_folder(files: &[(&str, &str)]) -> Self {
+        Self::start_on("", files)
+    }
+
+    fn start_on(policy: &'static str, files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("policy.toml"), policy).unwrap();
-        let process = spawn(folder.path());
-        let service = Self { folder, process };
+        for (file, text) in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let process = spawn(folder.path(), policy);
+        let service = Self { folder, policy, process };
         service.wait_until_it_listens();
         service
     }
@@ -65,7 +80,7 @@ impl Service {
     }
 
     pub fn start_again(&mut self) {
-        self.process = spawn(self.folder.path());
+        self.process = spawn(self.folder.path(), self.policy);
         self.wait_until_it_listens();
     }
 
@@ -180,12 +195,12 @@ impl Drop for Service {
     }
 }
 
-fn spawn(folder: &Path) -> Child {
+fn spawn(folder: &Path, policy: &str) -> Child {
     let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_tmem"))
         .arg("host")
         .arg("--policy")
-        .arg(folder.join("policy.toml"))
+        .arg(folder.join(policy))
         .arg("--socket")
         .arg(folder.join("host.sock"))
         .arg("--log")
