@@ -4,7 +4,6 @@ mod http;
 
 use std::fmt;
 
-use policy::law::state::Level;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -17,8 +16,7 @@ pub use http::{Address, AddressError, Listener};
 const PREFIX: &str = "tmem";
 
 /// The host's states, by their names.
-const STATES: [(Level, &str); 5] =
-    [(Level::High, "high"), (Level::Clear, "clear"), (Level::Soft, "soft"), (Level::Hard, "hard"), (Level::Low, "low")];
+const STATES: [&str; 5] = ["high", "clear", "soft", "hard", "low"];
 
 /// Intervals without a decision after which the service counts as stuck.
 const STUCK_INTERVALS: u64 = 3;
@@ -121,7 +119,7 @@ impl Collector for Snapshot {
 impl Snapshot {
     fn encode_host(&self, host: &HostStatus, families: &mut Families<'_>) -> fmt::Result {
         let bytes = Some(&Unit::Bytes);
-        let states = STATES.map(|(_, name)| (vec![("state", name)], f64::from(u8::from(host.state == name))));
+        let states = STATES.map(|name| (vec![("state", name)], f64::from(u8::from(host.state == name))));
         families.gauge("host_state", "1 for the state that the host is in", None, states)?;
         families.gauge("host_memory_total", "MemTotal", bytes, alone(number(host.total_bytes)))?;
         families.gauge("host_memory_available", "MemAvailable", bytes, alone(number(host.available_bytes)))?;
@@ -153,64 +151,58 @@ impl Snapshot {
 
     fn encode_vms(&self, families: &mut Families<'_>) -> fmt::Result {
         let bytes = Some(&Unit::Bytes);
-        let label = |vm: &'_ VmStatus| vec![("vm", vm.name.as_str().to_owned())];
-        let gauge = |families: &mut Families<'_>, name, help, unit, value: &dyn Fn(&VmStatus) -> Option<f64>| {
-            let mut family = families.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
-            for (vm, value) in self.vms.iter().filter_map(|vm| Some((vm, value(vm)?))) {
-                family.encode_family(&label(vm))?.encode_gauge(&value)?;
-            }
-            Ok::<(), fmt::Error>(())
+        let mut gauge = |name, help, unit, value: fn(&VmStatus) -> Option<f64>| {
+            let values = self.vms.iter().filter_map(|vm| Some((vec![("vm", vm.name.as_str())], value(vm)?)));
+            families.gauge(name, help, unit, values)
         };
-        gauge(families, "vm_lease", "What its store may hold", bytes, &|vm| Some(number(vm.lease_bytes)))?;
-        let entitled = |vm: &VmStatus| Some(number(vm.entitlement_bytes));
-        gauge(families, "vm_entitlement", "What its store should hold", bytes, &entitled)?;
-        let reserved = |vm: &VmStatus| Some(number(vm.reservation_bytes));
-        gauge(families, "vm_reservation", "What is never taken from it", bytes, &reserved)?;
-        gauge(families, "vm_limit", "What it never exceeds", bytes, &|vm| Some(number(vm.limit_bytes)))?;
-        gauge(families, "vm_memory", "The guest's memory", bytes, &|vm| Some(number(vm.memory_bytes)))?;
-        gauge(families, "vm_weight", "Its weight", None, &|vm| Some(f64::from(vm.weight)))?;
-        let used = |vm: &VmStatus| Some(number(vm.counts.used_bytes));
-        gauge(families, "vm_used", "What its store holds", bytes, &used)?;
-        let freeable = |vm: &VmStatus| Some(number(vm.counts.ephemeral_bytes));
-        gauge(families, "vm_freeable", "What of it can be evicted", bytes, &freeable)?;
-        let overhang = |vm: &VmStatus| Some(number(vm.counts.used_bytes.saturating_sub(vm.lease_bytes)));
-        gauge(families, "vm_overhang", "What it holds beyond its lease", bytes, &overhang)?;
-        let frozen = |vm: &VmStatus| Some(f64::from(u8::from(vm.counts.frozen)));
-        gauge(families, "vm_frozen", "1 while it is frozen", None, &frozen)?;
-        let active = |vm: &VmStatus| Some(f64::from(vm.active_basis_points?) / 10_000.0);
-        gauge(families, "vm_active", "Part of its pages in use", Some(&Unit::Ratios), &active)?;
-        let age = |vm: &VmStatus| Some(number(vm.counts_age_ms) / 1000.0);
-        gauge(families, "vm_counts_age", "Age of its counts", Some(&Unit::Seconds), &age)?;
+        gauge("vm_lease", "What its store may hold", bytes, |vm| Some(number(vm.lease_bytes)))?;
+        gauge("vm_entitlement", "What its store should hold", bytes, |vm| Some(number(vm.entitlement_bytes)))?;
+        gauge("vm_reservation", "What is never taken from it", bytes, |vm| Some(number(vm.reservation_bytes)))?;
+        gauge("vm_limit", "What it never exceeds", bytes, |vm| Some(number(vm.limit_bytes)))?;
+        gauge("vm_memory", "The guest's memory", bytes, |vm| Some(number(vm.memory_bytes)))?;
+        gauge("vm_weight", "Its weight", None, |vm| Some(f64::from(vm.weight)))?;
+        gauge("vm_used", "What its store holds", bytes, |vm| Some(number(vm.counts.used_bytes)))?;
+        gauge("vm_freeable", "What of it can be evicted", bytes, |vm| Some(number(vm.counts.ephemeral_bytes)))?;
+        gauge("vm_overhang", "What it holds beyond its lease", bytes, |vm| {
+            Some(number(vm.counts.used_bytes.saturating_sub(vm.lease_bytes)))
+        })?;
+        gauge("vm_frozen", "1 while it is frozen", None, |vm| Some(f64::from(u8::from(vm.counts.frozen))))?;
+        gauge("vm_active", "Part of its pages in use", Some(&Unit::Ratios), |vm| {
+            Some(f64::from(vm.active_basis_points?) / 10_000.0)
+        })?;
+        gauge("vm_counts_age", "Age of its counts", Some(&Unit::Seconds), |vm| {
+            Some(number(vm.counts_age_ms) / 1000.0)
+        })?;
 
-        type Kinds = &'static [(&'static str, fn(&VmStatus) -> u64)];
-        let pages: Kinds =
-            &[("persistent", |vm| vm.counts.persistent_pages), ("ephemeral", |vm| vm.counts.ephemeral_pages)];
-        let mut family = families.0.encode_descriptor("vm_pages", "Pages held", None, MetricType::Gauge)?;
-        for (kind, value) in pages {
-            for vm in &self.vms {
-                let labels = vec![("vm", vm.name.as_str()), ("kind", kind)];
-                family.encode_family(&labels)?.encode_gauge(&number(value(vm)))?;
-            }
-        }
-        let puts: Kinds = &[
-            ("stored", |vm| vm.counts.puts_accepted),
-            ("no_room", |vm| vm.counts.puts_rejected_room),
-            ("rejected", |vm| vm.counts.puts_rejected_other),
-        ];
-        let gets: Kinds = &[("hit", |vm| vm.counts.gets_hit), ("miss", |vm| vm.counts.gets_miss)];
-        for (name, help, kinds) in
-            [("vm_puts", "Pages put, by result", puts), ("vm_gets", "Pages asked for, by result", gets)]
-        {
-            let mut family = families.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (result, value) in kinds {
-                for vm in &self.vms {
-                    let labels = vec![("vm", vm.name.as_str()), ("result", result)];
-                    family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value(vm), None)?;
-                }
-            }
-        }
+        let pages = self.by_kind(
+            "kind",
+            &[("persistent", |vm| vm.counts.persistent_pages), ("ephemeral", |vm| vm.counts.ephemeral_pages)],
+        );
+        families.gauge("vm_pages", "Pages held", None, pages.map(|(labels, pages)| (labels, number(pages))))?;
+        let puts = self.by_kind(
+            "result",
+            &[
+                ("stored", |vm| vm.counts.puts_accepted),
+                ("no_room", |vm| vm.counts.puts_rejected_room),
+                ("rejected", |vm| vm.counts.puts_rejected_other),
+            ],
+        );
+        families.counter("vm_puts", "Pages put, by result", puts)?;
+        let gets = self.by_kind("result", &[("hit", |vm| vm.counts.gets_hit), ("miss", |vm| vm.counts.gets_miss)]);
+        families.counter("vm_gets", "Pages asked for, by result", gets)?;
         let evicted = self.vms.iter().map(|vm| (vec![("vm", vm.name.as_str())], vm.counts.pages_evicted));
         families.counter("vm_evicted_pages", "Ephemeral pages that made way", evicted)
+    }
+
+    /// A number of each kind of each VM, with the kind as a label of its own.
+    fn by_kind(
+        &self,
+        label: &'static str,
+        kinds: &'static [(&'static str, fn(&VmStatus) -> u64)],
+    ) -> impl Iterator<Item = (Labels<'_>, u64)> {
+        kinds.iter().flat_map(move |(kind, value)| {
+            self.vms.iter().map(move |vm| (vec![("vm", vm.name.as_str()), (label, *kind)], value(vm)))
+        })
     }
 
     fn encode_service(&self, families: &mut Families<'_>) -> fmt::Result {
