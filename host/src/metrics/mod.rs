@@ -56,6 +56,9 @@ struct Families<'a>(DescriptorEncoder<'a>);
 
 type Labels<'a> = Vec<(&'static str, &'a str)>;
 
+/// A kind of what a VM counts, and where that is.
+type Kind = (&'static str, fn(&VmStatus) -> u64);
+
 impl Families<'_> {
     /// A level that goes up and down.
     fn gauge<'a>(
@@ -198,7 +201,7 @@ impl Snapshot {
     fn by_kind(
         &self,
         label: &'static str,
-        kinds: &'static [(&'static str, fn(&VmStatus) -> u64)],
+        kinds: &'static [Kind],
     ) -> impl Iterator<Item = (Labels<'_>, u64)> {
         kinds.iter().flat_map(move |(kind, value)| {
             self.vms.iter().map(move |vm| (vec![("vm", vm.name.as_str()), (label, *kind)], value(vm)))
