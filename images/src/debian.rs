@@ -21,7 +21,7 @@ use anyhow::{Error, Result, bail};
 use crate::Cache;
 
 /// Packages of every system: what a small server has, and what makes an initrd.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 11] = [
     "dbus",
     "e2fsprogs",
     "initramfs-tools",
@@ -29,6 +29,8 @@ const PACKAGES: [&str; 10] = [
     "kmod",
     "libpam-systemd",
     "procps",
+    // Without it /etc/resolv.conf is the one of the machine that made the image.
+    "systemd-resolved",
     "systemd-sysv",
     "udev",
     "zstd",
@@ -36,6 +38,15 @@ const PACKAGES: [&str; 10] = [
 /// Size of the disk where none is given. The file is sparse.
 const DISK_BYTES: u64 = 4 << 30;
 const GIB: u64 = 1 << 30;
+/// Any card: its name follows from where the VMM puts it. The file's name sorts behind that of what
+/// systemd-network-generator(8) makes of `ip=`, `91-default.network` in bookworm: the first that matches counts.
+const ETHERNET: &str = "# `ip=` on the kernel's command line goes before this: systemd-network-generator(8).
+[Match]
+Type=ether
+
+[Network]
+DHCP=yes
+";
 
 /// A release of Debian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,8 +143,9 @@ impl System {
             .file("/etc/hostname", "debian\n")
             .file("/etc/hosts", "127.0.0.1 localhost\n127.0.1.1 debian\n::1 localhost\n")
             .file("/etc/fstab", "/dev/vda / ext4 errors=remount-ro 0 1\n")
-            .file("/etc/systemd/network/80-ethernet.network", "[Match]\nType=ether\n\n[Network]\nDHCP=yes\n")
+            .file("/etc/systemd/network/99-ethernet.network", ETHERNET)
             .enable("systemd-networkd.service")
+            .enable("systemd-network-generator.service")
     }
 
     /// Another build of the kernel than that for virtual machines: `linux-image-FLAVOUR`.
@@ -231,6 +243,11 @@ pub fn vm_toml(disk: &Path, kernel: &Path, initrd: &Path) -> String {
          \n\
          [[disk]]\n\
          path = {disk:?}\n\
+         \n\
+         # For a network make the tap (docs/vm-toml.md), take the marks off here, and where no DHCP server is behind it\n\
+         # add an address to `cmdline` above: ip=192.168.77.2::192.168.77.1:255.255.255.0:::none\n\
+         # [[net]]\n\
+         # tap = \"tap0\"\n\
          \n\
          [tmem]\n\
          limit = \"200%\"                 # most host memory that the store may take, of `memory`\n"

@@ -24,6 +24,7 @@ pub mod package;
 pub mod programs;
 mod progress;
 pub mod requirements;
+pub mod ssh;
 mod tree;
 
 pub use cache::{Cache, Key};

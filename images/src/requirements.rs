@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::{command::Run, progress::Step};
 
 /// A package and a file that is there when it is installed.
-const NEEDED: [(&str, &str); 21] = [
+const NEEDED: [(&str, &str); 22] = [
     ("bc", "/usr/bin/bc"),
     ("bison", "/usr/bin/bison"),
     ("btrfs-progs", "/sbin/mkfs.btrfs"),
@@ -24,6 +24,7 @@ const NEEDED: [(&str, &str); 21] = [
     ("make", "/usr/bin/make"),
     ("mmdebstrap", "/usr/bin/mmdebstrap"),
     ("mount", "/usr/bin/mount"),
+    ("openssh-client", "/usr/bin/ssh"),
     ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
     ("strace", "/usr/bin/strace"),
     // Who is not root installs Debian in a namespace of users.

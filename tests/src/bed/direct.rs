@@ -1,6 +1,6 @@
 //! This machine itself, where its KVM has hardware behind it.
 
-use super::files::{DISKS, FILE_SYSTEMS, GuestFiles};
+use super::files::{DISKS, FILE_SYSTEMS, GuestFiles, SSH_KEY};
 use super::qemu::outcomes;
 use super::{Images, Job, Outcome};
 use anyhow::{Context, Result};
@@ -19,6 +19,9 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
     fs::copy(&guest.initramfs, of_kernel.join("initramfs"))?;
     if let Some(file_systems) = &guest.file_systems {
         fs::copy(file_systems, of_kernel.join(FILE_SYSTEMS))?;
+    }
+    if let Some(key) = &guest.ssh_key {
+        fs::copy(key, of_kernel.join(SSH_KEY))?;
     }
     for (disk, name) in guest.disks.iter().flatten().zip(DISKS) {
         images::disk::copy(disk, &of_kernel.join(name))?;

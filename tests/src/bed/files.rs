@@ -5,7 +5,8 @@ use crate::case::{self, Under};
 use anyhow::{Context, Result, bail};
 use images::debian::{Suite, System};
 use images::kernels::Kernel;
-use images::package;
+use images::{package, ssh};
+use std::fs;
 use std::path::PathBuf;
 
 /// Runs the guest half of the case that the kernel's command line names. `tmem.login` leaves the console to a login.
@@ -38,6 +39,8 @@ pub(super) struct GuestFiles {
     pub file_systems: Option<PathBuf>,
     /// Debian's root disk, which must not be written to, and the disk with the programs.
     pub disks: Option<[PathBuf; 2]>,
+    /// The key that opens a Debian guest by ssh.
+    pub ssh_key: Option<PathBuf>,
 }
 
 /// Version of a package to upgrade to.
@@ -45,6 +48,9 @@ const NEXT_VERSION: &str = "0.1.0+next";
 
 /// Name of [`GuestFiles::file_systems`] where the host half finds it.
 pub(super) const FILE_SYSTEMS: &str = "file-systems";
+
+/// Name of [`GuestFiles::ssh_key`] there.
+pub(super) const SSH_KEY: &str = "ssh-key";
 
 /// Names of the disks where the host half finds them.
 pub(super) const DISKS: [&str; 2] = ["root", "programs"];
@@ -58,15 +64,24 @@ impl GuestFiles {
         let kernel: Kernel = images.kernel(&job.kernel)?;
         let initramfs = images.guest(&kernel, false)?;
         let file_systems = images.file_systems(&kernel)?;
-        Ok(Self { name: job.kernel.clone(), kernel: kernel.bzimage, initramfs, file_systems, disks: None })
+        Ok(Self {
+            name: job.kernel.clone(),
+            kernel: kernel.bzimage,
+            initramfs,
+            file_systems,
+            disks: None,
+            ssh_key: None,
+        })
     }
 
     fn debian(images: &Images, kernel: &str, wanted: case::System) -> Result<Self> {
         let Some(suite) = Suite::with_kernel(kernel) else { bail!("no Debian has kernel {kernel} as its own") };
+        let key = ssh::test_key(&images.cache)?;
         let system = System::new(suite)
             .flavour(wanted.flavour)
             .include(wanted.packages.iter().copied())
             .driver(package::driver(&images.cache, package::VERSION)?)
+            .ssh_key(&fs::read_to_string(key.with_extension(ssh::PUBLIC))?)
             .file("/etc/systemd/system/guest-half.service", GUEST_HALF)
             .enable("guest-half.service");
         let image = system.build(&images.cache).with_context(|| format!("the root disk of {suite}"))?;
@@ -78,6 +93,7 @@ impl GuestFiles {
             initramfs: image.initrd,
             file_systems: None,
             disks: Some([image.disk, programs]),
+            ssh_key: Some(key),
         })
     }
 }

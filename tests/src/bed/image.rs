@@ -1,7 +1,7 @@
 //! The images that the beds boot: a guest's for each kernel, and that of the emulated host.
 
-use super::files::{FILE_SYSTEMS, GuestFiles};
-use crate::host::{MKFS, MKFS_OF_MODULES};
+use super::files::{FILE_SYSTEMS, GuestFiles, SSH_KEY};
+use crate::host::{MKFS, MKFS_OF_MODULES, SSH};
 use anyhow::{Context, Result};
 use images::initramfs::Builder;
 use images::kernels::{self, Kernel};
@@ -141,6 +141,13 @@ impl Images {
             .file(&guest.initramfs, &format!("/images/{name}/initramfs"))?;
         if let Some(file_systems) = &guest.file_systems {
             builder = builder.file(file_systems, &format!("/images/{name}/{FILE_SYSTEMS}"))?;
+        }
+        if let Some(key) = &guest.ssh_key {
+            // The client wants to know who it runs for.
+            builder = builder
+                .program(SSH)?
+                .file(key, &format!("/images/{name}/{SSH_KEY}"))?
+                .text("/etc/passwd", "root:x:0:0:root:/:/bin/sh\n");
         }
         builder.init(&format!("{script}\npoweroff -f")).build(&self.cache)
     }

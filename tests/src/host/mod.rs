@@ -4,12 +4,14 @@ mod console;
 mod network;
 mod service;
 mod spec;
+mod ssh;
 mod values;
 mod vm;
 
 pub use network::Tap;
 pub use service::{Listing, Service};
 pub use spec::{Disk, Spec};
+pub(crate) use ssh::SSH;
 pub use values::Values;
 pub use vm::Vm;
 

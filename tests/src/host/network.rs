@@ -23,6 +23,8 @@ pub struct Tap {
     pub name: String,
     /// The guest's address.
     pub guest: String,
+    /// The host's.
+    host: String,
 }
 
 impl Host {
@@ -45,9 +47,10 @@ impl Host {
     /// Where the host's kernel has no taps.
     pub fn tap(&self, number: u8) -> Result<Tap> {
         let network = 77 + number;
-        let tap = Tap { name: format!("{PREFIX}{number}"), guest: format!("192.168.{network}.2") };
+        let (guest, host) = (format!("192.168.{network}.2"), format!("192.168.{network}.1"));
+        let tap = Tap { name: format!("{PREFIX}{number}"), guest, host };
         make_persistent(&tap.name).with_context(|| format!("no tap {}", tap.name))?;
-        ip(&["address", "add", &format!("192.168.{network}.1/24"), "dev", &tap.name])?;
+        ip(&["address", "add", &format!("{}/24", tap.host), "dev", &tap.name])?;
         ip(&["link", "set", &tap.name, "up"])?;
         Ok(tap)
     }
@@ -62,6 +65,12 @@ impl Host {
 }
 
 impl Tap {
+    /// The kernel option by which a Debian guest gives itself its address.
+    #[must_use]
+    pub fn kernel_option(&self) -> String {
+        format!("ip={}::{}:255.255.255.0:::none", self.guest, self.host)
+    }
+
     /// Deletes the interface, whoever has it open.
     ///
     /// # Errors
