@@ -72,7 +72,8 @@ fn image(guest: &Guest, disk: &str, argument: usize) -> Result<File> {
     Ok(File::open(path)?)
 }
 
-fn load_kernel(kernel: &File, initramfs: &File) -> Result<()> {
+/// Has `LINUX_REBOOT_CMD_KEXEC` start this kernel, with the command line of the one that runs.
+pub(super) fn load_kernel(kernel: &File, initramfs: &File) -> Result<()> {
     let cmdline = CString::new(fs::read_to_string("/proc/cmdline")?.trim())?;
     let length = cmdline.as_bytes_with_nul().len();
     // SAFETY: the command line is a C string of that length which outlives the call; the descriptors are open.

@@ -5,6 +5,7 @@ mod boot;
 mod cleancache;
 mod control;
 mod debian;
+mod debian_endings;
 mod demo;
 mod disk_cache;
 mod disk_cache_file_systems;
@@ -81,6 +82,7 @@ pub const ALL: &[Case] = &[
     disk_cache_races::NAIVE_CASE,
     demo::CASE,
     debian::CASE,
+    debian_endings::CASE,
 ];
 
 /// The case of that name.
