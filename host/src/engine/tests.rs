@@ -3,7 +3,10 @@
 use policy::Source;
 use policy::law::observation::HostObservation;
 use protocol::RefusalKind;
+use protocol::service::{Registration, VMS_PER_PAGE};
+use serde_json::Value;
 
+use super::admission::Admitted;
 use super::*;
 
 const MIB: u64 = 1 << 20;
