@@ -1,6 +1,8 @@
 //! Metrics in the OpenMetrics text format, made anew for each scrape from what the service knows.
 
+mod address;
 mod http;
+mod listener;
 
 use std::fmt;
 
@@ -10,7 +12,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use protocol::service::{HostStatus, VmStatus};
 
-pub use http::{Address, AddressError, Listener};
+pub use address::{Address, AddressError};
+pub(crate) use listener::Listener;
 
 /// What goes before each name.
 const PREFIX: &str = "tmem";
