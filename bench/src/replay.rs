@@ -1,14 +1,11 @@
 //! Traces of real guests, played on stores of several sizes and policies.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use comfy_table::{CellAlignment, Table, presets};
 use tmem::{Client, ClientConfig, EvictionChoice, Statistics};
-use trace::{Header, Outcome, Reader, replay};
+use trace::{Header, Outcome, replay};
 
 use crate::ReplayArguments;
 use crate::contender::SEED;
@@ -25,16 +22,6 @@ pub(crate) fn policies(name: &str) -> Result<Policies> {
     let names: Vec<_> = EvictionChoice::ALL.iter().map(|choice| choice.name()).collect();
     let found = found.ok_or_else(|| anyhow!("no such policy; there are all, {}", names.join(", ")))?;
     Ok(vec![*found])
-}
-
-/// Opens a trace, compressed or not.
-pub(crate) fn open(path: &Path) -> Result<Reader<Box<dyn BufRead>>> {
-    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let bytes: Box<dyn BufRead> = match path.extension() {
-        Some(extension) if extension == "zst" => Box::new(BufReader::new(zstd::Decoder::new(file)?)),
-        _ => Box::new(BufReader::new(file)),
-    };
-    Reader::new(bytes).with_context(|| path.display().to_string())
 }
 
 pub(crate) fn run(arguments: &ReplayArguments) -> Result<()> {
@@ -57,11 +44,13 @@ pub(crate) fn run(arguments: &ReplayArguments) -> Result<()> {
         "lost",
     ]);
     for path in &arguments.traces {
-        let recorded = open(path)?.header();
+        let explain = || path.display().to_string();
+        let recorded = trace::open(path).with_context(explain)?.header();
         for config in configs(&recorded, arguments) {
             let client = Client::new(config.clone())?;
             let follows_limits = arguments.limit.is_empty();
-            let outcome = replay(open(path)?, &client, follows_limits).with_context(|| path.display().to_string())?;
+            let outcome =
+                trace::open(path).and_then(|trace| replay(trace, &client, follows_limits)).with_context(explain)?;
             let name = path.file_name().unwrap_or(OsStr::new("")).to_string_lossy();
             table.add_row(row(&name, &config, &outcome, &client.statistics()));
         }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Parser, Subcommand};
-use protocol::VmName;
 use protocol::service::SOCKET_PATH;
+use protocol::{NameError, VmName};
 use vmm::config::{ByteSize, CpuModel, Overrides, SizeOrPercent};
 
 use crate::ending::{CHECK_EXIT_CODES, POLICY_EXIT_CODES, RUN_EXIT_CODES};
@@ -97,7 +97,7 @@ pub enum Command {
         #[arg(long, value_name = "SECONDS")]
         wait: Option<u32>,
     },
-    /// Check and show the host's policy, and why a VM has what it has
+    /// Check and show the host's policy, why a VM has what it has, and what it would have under another
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
@@ -151,6 +151,93 @@ pub enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Play recorded VMs together under a policy: what each would have got by each algorithm, and what would have come of it
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ReplayArgs {
+    /// A VM and its trace, of tmem run --trace; one in .zst is compressed by Zstandard
+    #[arg(value_name = "VM=TRACE", required = true)]
+    pub traces: Vec<VmTrace>,
+    /// The policy: a file, or a folder with policy.toml, policy.d/*.toml or both [default: all defaults]
+    #[arg(long, value_name = "FILE|FOLDER")]
+    pub policy: Option<PathBuf>,
+    /// By what is shared out, instead of the policy's share.algorithm
+    #[arg(long, value_name = "NAME", value_enum, value_delimiter = ',', default_value = "all")]
+    pub algorithm: Vec<ReplayAlgorithm>,
+    #[command(flatten)]
+    pub host: ReplayHost,
+    /// A VM's weight, 1 to 10000, instead of its class's or what it was set to
+    #[arg(long, value_name = "VM=NUMBER")]
+    pub weight: Vec<VmWeight>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The host of a replay.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct ReplayHost {
+    /// The decision log that tmem host --log wrote meanwhile: the host's memory and pressure, who the VMs were and when
+    /// they came. Of several files, the oldest first
+    #[arg(long, value_name = "FILE")]
+    pub decisions: Vec<PathBuf>,
+    /// No log: a host that is never short, a pool of always this size, and all VMs from the beginning
+    #[arg(long, value_name = "SIZE")]
+    pub pool: Option<ByteSize>,
+}
+
+/// By what is shared out in a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReplayAlgorithm {
+    /// Each of the others
+    All,
+    /// First come, first served
+    Greedy,
+    /// The same for every VM
+    Static,
+    /// By weight and idle tax
+    Weighted,
+    /// By weight and idle tax, first to those who use it
+    Demand,
+}
+
+/// A VM and its weight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VmWeight {
+    pub vm: VmName,
+    pub weight: u32,
+}
+
+impl FromStr for VmWeight {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || format!("{text:?} names no VM and its weight; write VM=NUMBER, like web=400");
+        let (vm, weight) = text.split_once('=').ok_or_else(form)?;
+        let vm = vm.parse().map_err(|error: NameError| error.to_string())?;
+        Ok(Self { vm, weight: weight.parse().map_err(|_| form())? })
+    }
+}
+
+/// A VM and the file of its trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VmTrace {
+    pub vm: VmName,
+    pub path: PathBuf,
+}
+
+impl FromStr for VmTrace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || format!("{text:?} names no VM and its trace; write VM=TRACE, like web=web.trace");
+        let (vm, path) = text.split_once('=').filter(|(_, path)| !path.is_empty()).ok_or_else(form)?;
+        let vm = vm.parse().map_err(|error: NameError| error.to_string())?;
+        Ok(Self { vm, path: path.into() })
+    }
 }
 
 /// One VM or all.
@@ -330,6 +417,13 @@ mod tests {
             (&["run", "vm.toml", "--example"], "--example"),
             (&["policy", "check"], "<FILE|FOLDER>"),
             (&["policy", "check", "p.toml", "--memory", "64GB"], "\"GB\" in \"64GB\" is no unit"),
+            (&["policy", "replay", "--pool", "64MiB"], "<VM=TRACE>..."),
+            (&["policy", "replay", "--pool", "64MiB", "web"], "write VM=TRACE, like web=web.trace"),
+            (&["policy", "replay", "--pool", "64MiB", "a/b=x"], "'/' in a VM's name"),
+            (&["policy", "replay", "--pool", "64MiB", "web=x", "--weight", "web"], "write VM=NUMBER, like web=400"),
+            (&["policy", "replay", "web=x"], "--decisions <FILE>|--pool <SIZE>"),
+            (&["policy", "replay", "web=x", "--pool", "1GiB", "--decisions", "d"], "cannot be used with"),
+            (&["policy", "replay", "web=x", "--pool", "1GiB", "--algorithm", "best"], "possible values: all, greedy"),
             (&["stop", "web", "--wait", "soon"], "invalid digit"),
         ];
         for (args, fragment) in table {

@@ -14,6 +14,7 @@ mod list;
 mod logging;
 mod man;
 mod policy;
+mod replay;
 mod run;
 mod running;
 mod screen;

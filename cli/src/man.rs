@@ -48,7 +48,9 @@ mod tests {
         let pages = folder.path().join("man");
         write_pages(&pages).unwrap();
         let page = |name: &str| fs::read_to_string(pages.join(name)).unwrap();
-        for command in ["tmem", "tmem-run", "tmem-check", "tmem-list", "tmem-set", "tmem-policy-check"] {
+        for command in
+            ["tmem", "tmem-run", "tmem-check", "tmem-list", "tmem-set", "tmem-policy-check", "tmem-policy-replay"]
+        {
             assert!(page(&format!("{command}.1")).contains(".TH"), "{command}");
         }
         assert!(page("tmem-run.1").contains("130"), "with its exit codes");

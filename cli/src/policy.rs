@@ -10,7 +10,7 @@ use policy::{ByteSize, Reading, Remark, Sources};
 use serde_json::{Value, json};
 
 use crate::args::{PolicyArgs, PolicyCommand};
-use crate::{apply, explain, screen};
+use crate::{apply, explain, replay, screen};
 
 /// Carries out a command about a policy.
 pub fn carry_out(command: &PolicyCommand) -> Result<ExitCode> {
@@ -31,6 +31,10 @@ pub fn carry_out(command: &PolicyCommand) -> Result<ExitCode> {
         }
         PolicyCommand::Explain { vm, service, json } => {
             explain::explain(&service.socket, vm, *json)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        PolicyCommand::Replay(args) => {
+            replay::replay(args)?;
             Ok(ExitCode::SUCCESS)
         }
     }

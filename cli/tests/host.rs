@@ -5,15 +5,19 @@
     reason = "clippy.toml allows it in tests, but does not see that a function here serves them"
 )]
 
+mod recorded;
 mod service;
 
 use std::io::Write;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use protocol::RefusalKind;
 use protocol::service::{Counts, ServiceReply, ServiceRequest, encode_service_request};
+use serde_json::{Value, json};
 
+use recorded::{PAGES, record};
 use service::{FakeVm, Service};
 
 const MIB: u64 = 1 << 20;
@@ -326,4 +330,23 @@ fn a_thousand_vms_cost_little_cpu_and_memory() {
     assert_eq!(service.list().len(), 1000);
     let explained = service.explain("vm0500");
     assert_eq!(explained.pointer("/vms"), Some(&1000.into()));
+}
+
+#[test]
+fn recorded_vms_are_replayed_on_the_host_of_the_services_own_decision_log() {
+    let service = Service::start(POLICY);
+    let mut vm = service.vm("a");
+    vm.wait_for(SETTLED, |lease| lease.lease_bytes > 0);
+    record(service.folder());
+    let output = Command::new(env!("CARGO_BIN_EXE_tmem"))
+        .current_dir(service.folder())
+        .args(["policy", "replay", "--policy", "policy.toml", "--decisions", "decisions", "--json", "a=a.trace"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let outcome: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for run in outcome["algorithms"].as_array().unwrap() {
+        assert_eq!(run["vms"][0]["puts"]["stored"], json!(PAGES), "{run}");
+        assert_eq!(run["vms"][0]["intervals_off_entitlement"], json!(0));
+    }
 }

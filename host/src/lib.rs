@@ -11,16 +11,18 @@
 
 mod engine;
 mod journal;
+mod logged;
 mod metrics;
 mod server;
 mod settings;
 mod signals;
 mod watch;
 
-pub use engine::InForce;
+pub use engine::{Admitted, Engine, InForce, Origin, SETTLE_MS};
+pub use logged::LoggedDecision;
 pub use metrics::{Address, AddressError};
 pub use server::SocketError;
-pub use settings::{PolicyError, judge_policy, read_policy};
+pub use settings::{PolicyError, judge_policy, read_policy, read_policy_for};
 
 use std::io;
 use std::path::PathBuf;
@@ -29,7 +31,6 @@ use std::rc::Rc;
 use event_manager::{EventManager, MutEventSubscriber, SubscriberOps};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use self::engine::Engine;
 use self::journal::Journal;
 use self::metrics::Listener;
 use self::server::{Outside, PolicySource, Server, Socket};

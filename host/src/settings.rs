@@ -35,9 +35,18 @@ pub enum PolicyError {
 ///
 /// [`PolicyError`] with the first mistake.
 pub fn read_policy(path: Option<&Path>) -> Result<InForce, PolicyError> {
+    read_policy_for(path, memory_bytes())
+}
+
+/// Reads and checks the policy for a host with so much memory; the built-in one without a path.
+///
+/// # Errors
+///
+/// [`PolicyError`] with the first mistake.
+pub fn read_policy_for(path: Option<&Path>, memory_bytes: u64) -> Result<InForce, PolicyError> {
     match path {
         None => in_force(Policy::default(), None),
-        Some(path) => judge_policy(path, policy::load(path)?),
+        Some(path) => judge(path, policy::load(path)?, memory_bytes),
     }
 }
 
@@ -47,7 +56,11 @@ pub fn read_policy(path: Option<&Path>) -> Result<InForce, PolicyError> {
 ///
 /// [`PolicyError`] with the first mistake.
 pub fn judge_policy(path: &Path, files: Vec<Source>) -> Result<InForce, PolicyError> {
-    let policy = policy::read(files, memory_bytes()).policy.map_err(|mistakes| PolicyError::Mistakes {
+    judge(path, files, memory_bytes())
+}
+
+fn judge(path: &Path, files: Vec<Source>, memory_bytes: u64) -> Result<InForce, PolicyError> {
+    let policy = policy::read(files, memory_bytes).policy.map_err(|mistakes| PolicyError::Mistakes {
         path: path.to_owned(),
         first: mistakes.first().map(ToString::to_string).unwrap_or_default(),
         more: if mistakes.len() > 1 { format!(" (and {} more)", mistakes.len() - 1) } else { String::new() },

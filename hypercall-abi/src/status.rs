@@ -99,6 +99,28 @@ impl Status {
         self as i32
     }
 
+    /// The name in lower case, as metrics and reports have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Miss => "miss",
+            Self::Empty => "empty",
+            Self::NoSpace => "no_space",
+            Self::OverLimit => "over_limit",
+            Self::Frozen => "frozen",
+            Self::PoorRatio => "poor_ratio",
+            Self::Busy => "busy",
+            Self::BadCall => "bad_call",
+            Self::BadVersion => "bad_version",
+            Self::BadPool => "bad_pool",
+            Self::BadAddress => "bad_address",
+            Self::BadArgument => "bad_argument",
+            Self::Denied => "denied",
+            Self::NoResources => "no_resources",
+        }
+    }
+
     /// The value of `RAX`: the code, sign-extended.
     #[must_use]
     #[allow(clippy::cast_sign_loss, reason = "the register is the two's complement of the code")]

@@ -24,7 +24,12 @@ impl Cgroup {
 
     /// The group of the line `0::/path` (cgroups(7)).
     fn in_text(text: &str) -> Option<Self> {
-        let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+        Self::at(text.lines().find_map(|line| line.strip_prefix("0::"))?)
+    }
+
+    /// The group at this path; `None` where that is no path of a group.
+    #[must_use]
+    pub fn at(path: &str) -> Option<Self> {
         (path.starts_with('/') && path.len() <= PATH_MAX_BYTES).then(|| Self(path.to_owned()))
     }
 

@@ -5,7 +5,7 @@
 //!              │ an operation, when it is answered
 //!          Recorder ── bounded queue ── thread ── Writer ── file        docs/trace.md has the layout
 //!
-//!  file ── Reader ── Replay ── tmem::Client                            pages are made of their recorded hash and size
+//!  file ── Reader ── Player ── tmem::Client                            pages are made of their recorded hash and size
 //! ```
 //!
 //! The crate knows no KVM. A file is read as if an enemy had written it: everything has a limit before it is parsed, and
@@ -14,10 +14,12 @@
 mod client;
 mod content;
 mod error;
+mod file;
 mod header;
 mod layout;
 mod objects;
 mod operation;
+mod player;
 mod reader;
 mod recorder;
 mod replay;
@@ -27,8 +29,10 @@ mod writer;
 pub use client::RecordedClient;
 pub use content::{Content, ContentKey};
 pub use error::{Malformed, ReadError};
+pub use file::{FileReader, open};
 pub use header::Header;
 pub use operation::{Operation, Record};
+pub use player::Player;
 pub use reader::Reader;
 pub use recorder::Recorder;
 pub use replay::{Outcome, replay};

@@ -75,6 +75,22 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// What was answered; `None` for what the host did, and for what is not answered.
+    #[must_use]
+    pub fn answer(&self) -> Option<Status> {
+        match *self {
+            Self::PoolNew { answer, .. } => Some(answer.err().unwrap_or(Status::Ok)),
+            Self::PoolDestroy { status, .. }
+            | Self::Put { status, .. }
+            | Self::Get { status, .. }
+            | Self::FlushRange { status, .. }
+            | Self::FlushObject { status, .. } => Some(status),
+            Self::Hello | Self::SetLimit { .. } | Self::Freeze | Self::Thaw | Self::FlushEphemeral { .. } => None,
+        }
+    }
+}
+
 /// One record of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {

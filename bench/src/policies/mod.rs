@@ -20,7 +20,6 @@ use tmem::Key;
 use trace::{Operation, Record};
 
 use crate::PoliciesArguments;
-use crate::replay::open;
 
 use leaf_clock::LeafClock;
 
@@ -99,7 +98,7 @@ fn read(path: &Path) -> Result<Load> {
     let mut pages: HashMap<Key, Page> = HashMap::new();
     let mut leaf_numbers = HashMap::new();
     let mut load = Load { leaves: Vec::new(), steps: Vec::new() };
-    for record in open(path)? {
+    for record in trace::open(path).with_context(|| path.display().to_string())? {
         let record = record.with_context(|| path.display().to_string())?;
         let Record::Operation { operation, .. } = record else { continue };
         let mut page = |key: Key| {

@@ -92,7 +92,7 @@ impl Engine {
     /// # Errors
     ///
     /// The VMs that could not be served.
-    pub fn change_policy(&mut self, policy: Policy, sha256: String) -> Result<(), Unservable> {
+    pub(crate) fn change_policy(&mut self, policy: Policy, sha256: String) -> Result<(), Unservable> {
         if let Some(last) = &self.last {
             let decision = law::decide(&policy, self.state, &last.observation);
             let is_short = |decided: &&law::VmDecision| {
@@ -109,7 +109,7 @@ impl Engine {
     }
 
     /// Says why the policy that is on the disk now is not in force. Returns whether that is news.
-    pub fn note_policy_error(&mut self, error: Option<Objection>) -> bool {
+    pub(crate) fn note_policy_error(&mut self, error: Option<Objection>) -> bool {
         let is_news = error.is_some() && error != self.in_force.error;
         self.in_force.error = error;
         is_news

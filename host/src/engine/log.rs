@@ -1,23 +1,10 @@
 //! Decisions as lines of the log.
 
-use policy::law::Decision;
-use policy::law::observation::Observation;
-use serde::Serialize;
-
 use super::Engine;
+use crate::logged::LogLine;
 
 /// A decision that changes nothing is logged this often.
 const LOG_AT_LEAST_MS: u64 = 10_000;
-
-/// A line of the decision log.
-#[derive(Serialize)]
-struct LogLine<'a> {
-    unix_ms: u64,
-    generation: u64,
-    sha256: &'a str,
-    observation: &'a Observation,
-    decision: &'a Decision,
-}
 
 impl Engine {
     /// The last decision with all that it was made from, as a line of the decision log; `None` where it changed nothing and

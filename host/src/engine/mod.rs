@@ -27,10 +27,11 @@ use policy::law::state::{HostState, Level};
 use protocol::service::Counts;
 use protocol::{Refusal, RefusalKind, VmName};
 
+pub use self::admission::Admitted;
 use self::decision::Decided;
 pub(crate) use self::objection::{Objection, Unservable};
 use self::remembered::Remembered;
-pub(crate) use self::vm::Origin;
+pub use self::vm::Origin;
 use self::vm::Vm;
 
 /// How long after its start the service gives nothing: VMs that kept their lease while it was away come back meanwhile,
@@ -50,6 +51,13 @@ pub struct InForce {
     pub sha256: String,
     /// Why the policy that is on the disk now is not in force.
     pub(crate) error: Option<Objection>,
+}
+
+impl From<Policy> for InForce {
+    /// A policy that comes from no file.
+    fn from(policy: Policy) -> Self {
+        Self { policy, path: None, generation: 1, sha256: String::new(), error: None }
+    }
 }
 
 /// The VMs of the host.

@@ -201,11 +201,7 @@ impl Snapshot {
     }
 
     /// A number of each kind of each VM, with the kind as a label of its own.
-    fn by_kind(
-        &self,
-        label: &'static str,
-        kinds: &'static [Kind],
-    ) -> impl Iterator<Item = (Labels<'_>, u64)> {
+    fn by_kind(&self, label: &'static str, kinds: &'static [Kind]) -> impl Iterator<Item = (Labels<'_>, u64)> {
         kinds.iter().flat_map(move |(kind, value)| {
             self.vms.iter().map(move |vm| (vec![("vm", vm.name.as_str()), (label, *kind)], value(vm)))
         })

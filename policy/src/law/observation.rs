@@ -1,7 +1,7 @@
 //! What is known about the host and its VMs when a decision is made. Sizes are in bytes, times in milliseconds of a
 //! clock that only goes forward. No number here is believed to be sane: the laws neither overflow nor panic on any.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::value::Pressure;
 
@@ -9,7 +9,7 @@ use crate::value::Pressure;
 pub(super) const PAGE_BYTES: u64 = 4096;
 
 /// The host and its VMs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
     /// The host.
     pub host: HostObservation,
@@ -18,7 +18,7 @@ pub struct Observation {
 }
 
 /// The host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostObservation {
     /// When this was seen.
     pub now_ms: u64,
@@ -31,7 +31,7 @@ pub struct HostObservation {
 }
 
 /// `/proc/pressure/memory`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PsiObservation {
     /// Some task waited.
     pub some_avg10: Pressure,
@@ -40,7 +40,7 @@ pub struct PsiObservation {
 }
 
 /// A VM, as its process and the kernel describe it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmObservation {
     /// Who it is.
     pub identity: Identity,
@@ -63,7 +63,7 @@ pub struct VmObservation {
 }
 
 /// Who a VM is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Its name: its own word.
     pub name: String,
@@ -76,7 +76,7 @@ pub struct Identity {
 }
 
 /// What a VM's store did. Counted by the store, so that no guest has to be believed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
     /// How old this is.
     pub age_ms: u64,

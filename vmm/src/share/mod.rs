@@ -109,7 +109,7 @@ impl Share {
     }
 
     /// Gives back what was freed meanwhile where the store holds more than it may: a put would do it, and none may come.
-    fn settle(&self) {
+    pub fn settle(&self) {
         let client = self.store.client();
         if client.used_bytes() > client.limit_bytes() {
             client.reclaim(u64::MAX);
