@@ -1,4 +1,4 @@
-//! `tmem policy check`, `show` and `schema`
+//! The commands about policies.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -63,13 +63,7 @@ fn show(args: &PolicyArgs) -> Result<ExitCode> {
 
 /// MemTotal of the host that the policy is for.
 fn memory_bytes(args: &PolicyArgs) -> u64 {
-    match args.memory {
-        Some(ByteSize(bytes)) => bytes,
-        None => {
-            let info = rustix::system::sysinfo();
-            info.totalram.saturating_mul(info.mem_unit.into())
-        }
-    }
+    args.memory.map_or_else(observe::memory_bytes, |ByteSize(bytes)| bytes)
 }
 
 fn in_words(reading: &Reading, files: usize) -> String {

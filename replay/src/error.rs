@@ -7,8 +7,7 @@ use protocol::VmName;
 use tmem::StoreError;
 use trace::ReadError;
 
-use crate::log::LINE_MAX_BYTES;
-use crate::plan::{INTERVALS_MAX, VMS_MAX};
+use crate::limits::{INTERVALS_MAX, LINE_MAX_BYTES, VMS_MAX};
 
 /// Why a replay does not begin, or not go on.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@
 //! Whatever a trace or a log says, no more than [`INTERVALS_MAX`] intervals are played, and files are read with limits.
 
 mod error;
+mod limits;
 mod log;
 mod plan;
 mod recording;
@@ -20,8 +21,9 @@ mod tally;
 mod vm;
 
 pub use error::{BadLine, Error, LogError};
-pub use log::{DecisionLog, LINE_MAX_BYTES};
-pub use plan::{Host, INTERVALS_MAX, Plan, VMS_MAX};
+pub use limits::{INTERVALS_MAX, LINE_MAX_BYTES, VMS_MAX};
+pub use log::DecisionLog;
+pub use plan::{Host, Plan};
 pub use recording::Recording;
 pub use tally::Tally;
 pub use vm::VmOutcome;

@@ -10,10 +10,7 @@ use policy::law::observation::{HostObservation, Identity, VmObservation};
 use protocol::VmName;
 
 use crate::error::{BadLine, LogError};
-use crate::plan::WEIGHTS;
-
-/// Longest line that is read: some twenty thousand VMs.
-pub const LINE_MAX_BYTES: u64 = 32 << 20;
+use crate::limits::{LINE_MAX_BYTES, WEIGHTS};
 
 /// The decisions of a host service, as far as a replay needs them. Its memory is below that of the files.
 #[derive(Debug)]

@@ -1,27 +1,16 @@
 //! What is played: recorded VMs, on a host, by a policy.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use policy::schema::{Algorithm, Mode};
+use policy::schema::Mode;
 use policy::{Policy, SizeOrPercent};
 use protocol::VmName;
 
 use crate::error::Error;
+use crate::limits::{INTERVALS_MAX, VMS_MAX, WEIGHTS};
 use crate::log::{DecisionLog, Logged};
 use crate::recording::Recording;
-use crate::run::Run;
-use crate::vm::VmOutcome;
-
-/// Most VMs that are played together: each store reserves addresses, and each trace is an open file.
-pub const VMS_MAX: usize = 256;
-
-/// Most intervals that are played, which at the default interval is eleven days.
-pub const INTERVALS_MAX: u64 = 1_000_000;
-
-/// Weights that there are.
-pub(crate) const WEIGHTS: RangeInclusive<u32> = 1..=10_000;
 
 /// The host that the VMs are played on.
 #[derive(Debug)]
@@ -87,14 +76,6 @@ impl Plan {
         }
         self.weights.insert(vm.clone(), weight);
         Ok(())
-    }
-
-    /// Plays all of it under one of the algorithms. `progress` is told now and then how many more operations were played.
-    ///
-    /// # Errors
-    /// [`Error`], where a trace changed meanwhile or there is no memory for a store.
-    pub fn play(&self, algorithm: Algorithm, progress: &mut dyn FnMut(u64)) -> Result<Vec<VmOutcome>, Error> {
-        Run::new(self, algorithm).play_on(progress)
     }
 
     /// The VMs, in the order of their names.

@@ -10,8 +10,9 @@ use policy::schema::Algorithm;
 use protocol::service::{Counts, Registration};
 
 use crate::error::Error;
+use crate::limits::{INTERVALS_MAX, VMS_MAX};
 use crate::log::Sighting;
-use crate::plan::{Host, INTERVALS_MAX, Plan, VMS_MAX, too_long};
+use crate::plan::{Host, Plan, too_long};
 use crate::recording::Recording;
 use crate::vm::{Vm, VmOutcome};
 
@@ -34,8 +35,18 @@ enum Stage<'a> {
     Ended(Box<VmOutcome>),
 }
 
+impl Plan {
+    /// Plays all of it under one of the algorithms. `progress` is told now and then how many more operations were played.
+    ///
+    /// # Errors
+    /// [`Error`], where a trace changed meanwhile or there is no memory for a store.
+    pub fn play(&self, algorithm: Algorithm, progress: &mut dyn FnMut(u64)) -> Result<Vec<VmOutcome>, Error> {
+        Run::new(self, algorithm).play_on(progress)
+    }
+}
+
 /// All VMs, while they are played.
-pub(crate) struct Run<'a> {
+struct Run<'a> {
     plan: &'a Plan,
     engine: Engine,
     /// In the order of the plan's recordings.
@@ -46,7 +57,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(plan: &'a Plan, algorithm: Algorithm) -> Self {
+    fn new(plan: &'a Plan, algorithm: Algorithm) -> Self {
         let mut policy = plan.policy.clone();
         policy.share.algorithm = algorithm;
         let stages = plan.recordings().iter().map(|_| Stage::Waiting).collect();
@@ -54,7 +65,7 @@ impl<'a> Run<'a> {
     }
 
     /// Plays interval after interval until the last trace has ended.
-    pub(crate) fn play_on(mut self, progress: &mut dyn FnMut(u64)) -> Result<Vec<VmOutcome>, Error> {
+    fn play_on(mut self, progress: &mut dyn FnMut(u64)) -> Result<Vec<VmOutcome>, Error> {
         let interval_us = self.plan.interval_ms().saturating_mul(1000);
         for interval in 0..=INTERVALS_MAX {
             let at_us = interval.saturating_mul(interval_us);

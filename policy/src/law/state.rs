@@ -16,7 +16,7 @@ pub enum Level {
     /// There is enough.
     #[default]
     High,
-    /// The pool stops to grow, idle pages are recompressed.
+    /// The pool stops to grow.
     Clear,
     /// VMs above their entitlement give back at once.
     Soft,
@@ -31,12 +31,6 @@ impl Level {
     #[must_use]
     pub fn shrinks_at_once(self) -> bool {
         self >= Self::Soft
-    }
-
-    /// Whether idle pages are recompressed.
-    #[must_use]
-    pub fn recompresses(self) -> bool {
-        self >= Self::Clear
     }
 
     /// Whether ephemeral puts are rejected.

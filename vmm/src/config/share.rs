@@ -8,7 +8,6 @@ use super::ShareConfig;
 use super::document::ConfigFile;
 use super::error::{ConfigError, Problem};
 use super::setting::Setting;
-use super::validate::host_memory_bytes;
 
 /// `sun_path` of a Unix socket has 108 bytes, the last of them NUL (unix(7)).
 const SOCKET_PATH_MAX_BYTES: usize = 107;
@@ -33,7 +32,7 @@ pub(super) fn share(
         (None, Some(path)) => {
             let invalid = |text: String| path.fail(Problem::Policy(text));
             let files = policy::load(&path.value).map_err(|error| invalid(error.to_string()))?;
-            let reading = policy::read(files, host_memory_bytes());
+            let reading = policy::read(files, observe::memory_bytes());
             let policy = reading
                 .policy
                 .map_err(|mistakes| invalid(mistakes.first().map(ToString::to_string).unwrap_or_default()))?;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use policy::{ByteSize, Percent, SizeOrPercent};
 use protocol::VmName;
-use rustix::system::sysinfo;
 
 use super::document::{ConfigFile, Document, TmemTable};
 use super::error::{ConfigError, Place, Problem};
@@ -38,7 +37,8 @@ pub(super) fn validate(file: &ConfigFile, document: Document, flags: Overrides) 
     };
     let memory = Setting::choose(file, "memory", document.memory, "--memory", flags.memory)
         .ok_or_else(|| missing(file, "memory", "memory = \"256MiB\""))?;
-    let host_bytes = host_memory_bytes();
+    // In whole MiB, so that it reads well.
+    let host_bytes = (observe::memory_bytes() >> 20) << 20;
     let memory_bytes = memory_bytes(&memory, host_bytes)?;
     let cmdline = match Setting::choose(file, "cmdline", document.cmdline, "--cmdline", flags.cmdline) {
         Some(setting) if setting.value.is_empty() => String::new(),
@@ -93,12 +93,6 @@ fn memory_bytes(setting: &Setting<ByteSize>, host_bytes: u64) -> Result<u64, Con
         return Err(setting.fail(Problem::BeyondHost { asked: setting.value, host: ByteSize(host_bytes) }));
     }
     Ok(bytes)
-}
-
-/// All the memory that the host's kernel manages, used or not, in whole MiB so that it reads well.
-pub(super) fn host_memory_bytes() -> u64 {
-    let info = sysinfo();
-    (info.totalram.saturating_mul(u64::from(info.mem_unit)) >> 20) << 20
 }
 
 fn console(file: &ConfigFile, setting: &Setting<String>) -> Result<Console, ConfigError> {
