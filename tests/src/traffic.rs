@@ -27,7 +27,15 @@ pub fn accept(listener: &TcpListener) -> Result<TcpStream> {
 /// # Errors
 /// Where it never does.
 pub fn connect(address: &str) -> Result<TcpStream> {
-    let address = SocketAddr::new(address.parse()?, PORT);
+    connect_to(address, PORT)
+}
+
+/// Connects to whoever is about to listen at a port.
+///
+/// # Errors
+/// Where nobody does.
+pub fn connect_to(address: &str, port: u16) -> Result<TcpStream> {
+    let address = SocketAddr::new(address.parse()?, port);
     let deadline = Instant::now() + PATIENCE;
     loop {
         match TcpStream::connect_timeout(&address, PATIENCE) {

@@ -8,6 +8,7 @@ use crate::marker;
 use anyhow::{Result, ensure};
 use serde_json::json;
 use std::fs;
+use std::time::Duration;
 
 pub(super) const CASE: Case = Case {
     name: "debian",
@@ -21,6 +22,8 @@ pub(super) const CASE: Case = Case {
 pub(super) const MEMORY_MIB: u32 = 256;
 const AGAIN: &str = "again";
 const MOST_COUNTS: u32 = 5;
+/// How long a step may take in which something is compiled: minutes under emulation.
+pub(super) const COMPILE_PATIENCE: Duration = Duration::from_secs(1500);
 
 fn host(host: &mut Host) -> Result<()> {
     host.own_network()?;

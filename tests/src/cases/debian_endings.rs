@@ -51,7 +51,7 @@ fn host(host: &mut Host) -> Result<()> {
 }
 
 /// Waits until the guest half has filled its memory, and looks at the store before it goes on.
-fn store_is_in_use(vm: &mut Vm) -> Result<()> {
+pub(super) fn store_is_in_use(vm: &mut Vm) -> Result<()> {
     vm.expect("swapping")?;
     let (pages, _) = held(&vm.show()?)?;
     ensure!(pages > 5_000, "only {pages} pages are stored: the case shows nothing");
@@ -74,7 +74,7 @@ fn guest(guest: &mut Guest) -> Result<()> {
 }
 
 /// Starts a load that holds more than the memory, and tells the host when it does.
-fn fill(guest: &Guest) -> Result<Load> {
+pub(super) fn fill(guest: &Guest) -> Result<Load> {
     let size = guest.percent_of_memory(120)?;
     let mut load = guest.start_load(&["--size", &size, "--passes", "0", "--hold", "line"])?;
     load.wait_until_holding()?;

@@ -4,8 +4,12 @@ mod backing_disk;
 mod boot;
 mod cleancache;
 mod control;
+mod counts;
 mod debian;
 mod debian_endings;
+mod debian_other_swap;
+mod debian_programs;
+mod debian_upgrade;
 mod demo;
 mod disk_cache;
 mod disk_cache_file_systems;
@@ -20,6 +24,7 @@ mod fork;
 mod frontswap;
 mod full_store;
 mod hog;
+mod host_reload;
 mod huge_pages;
 mod kexec;
 mod killed;
@@ -32,9 +37,13 @@ mod readahead;
 mod refusals;
 mod reload;
 mod restart;
+mod service_kills;
+mod squeeze;
 mod swapoff;
+mod told;
 mod two_hogs;
 mod two_networks;
+mod weights;
 
 use crate::case::Case;
 
@@ -67,6 +76,10 @@ pub const ALL: &[Case] = &[
     kexec::CASE,
     killed::CASE,
     leases::CASE,
+    weights::CASE,
+    service_kills::CASE,
+    host_reload::CASE,
+    squeeze::CASE,
     frontswap::CASE,
     frontswap::OVER_LIMIT_CASE,
     frontswap::HUGE_PAGES_CASE,
@@ -83,6 +96,9 @@ pub const ALL: &[Case] = &[
     demo::CASE,
     debian::CASE,
     debian_endings::CASE,
+    debian_upgrade::CASE,
+    debian_other_swap::CASE,
+    debian_programs::CASE,
 ];
 
 /// The case of that name.

@@ -2,6 +2,7 @@
 
 mod console;
 mod network;
+mod redis;
 mod service;
 mod spec;
 mod ssh;
@@ -9,6 +10,7 @@ mod values;
 mod vm;
 
 pub use network::Tap;
+pub use redis::Redis;
 pub use service::{Listing, Service};
 pub use spec::{Disk, Spec};
 pub(crate) use ssh::SSH;

@@ -3,7 +3,11 @@
 use anyhow::{Context, Result, anyhow, ensure};
 use protocol::service::{HostStatus, VmStatus};
 use serde::Deserialize;
-use std::fs;
+use serde_json::Value;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -12,6 +16,13 @@ use std::time::{Duration, Instant};
 /// How long the service may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
+
+/// What it says.
+const LOG: &str = "service.log";
+/// What it decides.
+const DECISIONS: &str = "decisions";
+/// Where it serves metrics.
+const METRICS: &str = "metrics.sock";
 
 /// A running `tmem host`. Dropping it kills it.
 #[derive(Debug)]
@@ -64,6 +75,58 @@ impl Service {
         Ok(())
     }
 
+    /// Puts another text in the place of its policy, as a whole.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn replace_policy(&self, policy: &str) -> Result<()> {
+        let new = self.dir.join("policy.toml.new");
+        fs::write(&new, policy)?;
+        Ok(fs::rename(new, self.dir.join("policy.toml"))?)
+    }
+
+    /// Puts another policy in force by `tmem policy apply`.
+    ///
+    /// # Errors
+    /// Where the service does not take it.
+    pub fn apply(&self, policy: &str) -> Result<()> {
+        let file = self.dir.join("wanted.toml");
+        fs::write(&file, policy)?;
+        self.tmem(&["policy", "apply", &file.to_string_lossy()]).map(drop)
+    }
+
+    /// The lines of its log that contain this.
+    ///
+    /// # Errors
+    /// Where the log cannot be read.
+    pub fn logged(&self, text: &str) -> Result<usize> {
+        Ok(fs::read_to_string(self.dir.join(LOG))?.lines().filter(|line| line.contains(text)).count())
+    }
+
+    /// The decision log so far.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or a line is no JSON.
+    pub fn decisions(&self) -> Result<Vec<Value>> {
+        let text = fs::read_to_string(self.dir.join(DECISIONS))?;
+        // The last line may not be whole yet.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// A metric with its labels, as `/metrics` has it.
+    ///
+    /// # Errors
+    /// Where the service does not answer, or has none of that name.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let mut stream = UnixStream::connect(self.dir.join(METRICS))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.with_context(|| format!("no metric {name} in {answer}"))?.parse()?)
+    }
+
     /// Ends it as `kill -9` does.
     ///
     /// # Errors
@@ -108,14 +171,21 @@ impl Service {
     /// # Errors
     /// Where they are not so after `most` decisions.
     pub fn decisions_until(&self, most: u64, is_met: impl Fn(&Listing) -> Result<bool>) -> Result<u64> {
-        let first = self.list()?.host.decisions;
+        self.decisions_since(self.list()?.host.decisions, most, is_met)
+    }
+
+    /// The same, counted from the decision of this number on.
+    ///
+    /// # Errors
+    /// As [`Service::decisions_until`].
+    pub fn decisions_since(&self, first: u64, most: u64, is_met: impl Fn(&Listing) -> Result<bool>) -> Result<u64> {
         loop {
             let listing = self.list()?;
             let passed = listing.host.decisions - first;
+            ensure!(passed <= most, "not after {most} decisions: {listing:#?}");
             if is_met(&listing)? {
                 return Ok(passed);
             }
-            ensure!(passed <= most, "not after {passed} decisions: {listing:#?}");
             thread::sleep(POLL);
         }
     }
@@ -126,14 +196,21 @@ fn socket(dir: &Path) -> PathBuf {
 }
 
 fn spawn(tmem: &Path, dir: &Path) -> Result<Child> {
+    let mut metrics = OsString::from("unix:");
+    metrics.push(dir.join(METRICS));
+    let log = File::options().append(true).create(true).open(dir.join(LOG))?;
     Command::new(tmem)
         .args(["-v", "host", "--policy"])
         .arg(dir.join("policy.toml"))
         .arg("--socket")
         .arg(socket(dir))
+        .arg("--log")
+        .arg(dir.join(DECISIONS))
+        .arg("--metrics")
+        .arg(metrics)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::inherit())
+        .stderr(log)
         .spawn()
         .context("cannot start tmem host")
 }

@@ -1,0 +1,108 @@
+//! The service is killed again and again while guests check every byte that they get back.
+
+use super::told::{self, all_do, done};
+use crate::case::{Case, Runs};
+use crate::host::{Host, Service, Vm};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(super) const CASE: Case = Case {
+    name: "service-kills",
+    shows: "kill -9 of the service under load from three guests, twenty times: no bad byte, leases as before",
+    runs: Runs::ON_6_1.in_soak(),
+    host,
+    guest: told::guest,
+};
+
+const POLICY: &str = r#"
+pool = { size_max = "48MiB", size_min = "48MiB" }
+share = { algorithm = "weighted", idle_after = "5s", min_change = "256KiB" }
+host.claim = false
+class.default.tmem.limit = "100%"
+"#;
+const KILLS: u32 = 20;
+/// What each guest reads beside its swap.
+const FILES_MIB: usize = 32;
+/// Load before the kill, and between kill and restart.
+const MEANWHILE: Duration = Duration::from_secs(2);
+/// Decisions in which every VM is back.
+const DECISIONS: u64 = 30;
+/// How long a VM may take to notice that the service is gone.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(100);
+
+fn host(host: &mut Host) -> Result<()> {
+    let mut service = host.start_service(POLICY)?;
+    let mut vms = told::start(host, &service, 3, FILES_MIB)?;
+    all_do(&mut vms, &format!("read {FILES_MIB} 1"))?;
+    all_do(&mut vms, "hold 140")?;
+    let undisturbed = median(&all_do(&mut vms, "verify 25 0")?)?;
+    let mut disturbed = Vec::new();
+    for kill in 1..=KILLS {
+        disturbed.extend(kill_under_load(&mut service, &mut vms, kill)?);
+    }
+    host.note(format!(
+        "a load took {undisturbed:.1} s with the service, {:.1} s with it killed and started again (medians)",
+        median(&disturbed)?
+    ));
+    all_do(&mut vms, "release")?;
+    told::end(vms)
+}
+
+/// Kills the service once while all guests load, and starts it again: each VM comes back with the lease that it kept. Returns
+/// what the loads took, in seconds.
+pub(super) fn kill_under_load(service: &mut Service, vms: &mut [Vm], seed: u32) -> Result<Vec<Value>> {
+    for vm in &mut *vms {
+        vm.say(&format!("verify 25 {seed}"))?;
+    }
+    thread::sleep(MEANWHILE);
+    service.kill()?;
+    let kept = vms.iter().map(|vm| Ok((vm.name().to_owned(), kept_lease(vm)?))).collect::<Result<BTreeMap<_, _>>>()?;
+    let decided = service.decisions()?.len();
+    thread::sleep(MEANWHILE);
+    service.start_again()?;
+    let all_there = |service: &Service| {
+        let lines = service.decisions()?;
+        Ok::<_, anyhow::Error>(first_leases(lines.get(decided..).unwrap_or_default()))
+    };
+    service.decisions_until(DECISIONS, |_| Ok(all_there(service)?.len() == kept.len()))?;
+    let again = all_there(service)?;
+    ensure!(again == kept, "the leases are {again:?}; without a service they were {kept:?}");
+    vms.iter_mut().map(done).collect()
+}
+
+/// The lease that a VM keeps while there is no service.
+fn kept_lease(vm: &Vm) -> Result<u64> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let share = vm.show()?.tmem.and_then(|tmem| tmem.share).context("no share")?;
+        if !share.is_connected {
+            ensure!(share.lease_bytes > 0, "{} kept nothing", vm.name());
+            return Ok(share.lease_bytes);
+        }
+        ensure!(Instant::now() < deadline, "{} has not noticed that the service is gone", vm.name());
+        thread::sleep(POLL);
+    }
+}
+
+/// What each VM had when it was first seen.
+fn first_leases(decisions: &[Value]) -> BTreeMap<String, u64> {
+    let vms = decisions.iter().filter_map(|line| line.pointer("/observation/vms")?.as_array()).flatten();
+    let mut leases = BTreeMap::new();
+    for vm in vms {
+        let name = vm.pointer("/identity/name").and_then(Value::as_str).unwrap_or_default();
+        let lease = vm.get("lease_bytes").and_then(Value::as_u64).unwrap_or_default();
+        leases.entry(name.to_owned()).or_insert(lease);
+    }
+    leases
+}
+
+/// The one in the middle.
+fn median(seconds: &[Value]) -> Result<f64> {
+    let mut seconds: Vec<f64> = seconds.iter().filter_map(Value::as_f64).collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied().context("no load told its time")
+}
