@@ -147,7 +147,7 @@ fn hostile_clients_are_contained_and_nobody_else_waits() {
         liar.report(holding(1 << 40));
         // It wants more than there is.
         rejected += 100_000;
-        honest.report(Counts { puts_rejected_room: rejected, ..holding(20) });
+        honest.report(Counts { puts_rejected_over_limit: rejected, ..holding(20) });
         let asked = Instant::now();
         assert_eq!(service.host().state, "high");
         slowest = slowest.max(asked.elapsed());
@@ -309,7 +309,7 @@ fn a_thousand_vms_cost_little_cpu_and_memory() {
     let (mut before, mut decisions) = (None, 0);
     for n in 0..intervals + 4 {
         for vm in &mut vms {
-            vm.report(Counts { gets_hit: n * 100, puts_rejected_room: n * 10, ..holding(0) });
+            vm.report(Counts { gets_hit: n * 100, puts_rejected_over_limit: n * 10, ..holding(0) });
         }
         thread::sleep(Duration::from_secs(1));
         if n == 3 {

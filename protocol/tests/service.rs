@@ -11,7 +11,7 @@ use protocol::service::{
 };
 use protocol::{DecodeError, MESSAGE_MAX_BYTES, NAME_MAX_BYTES, VmName};
 
-const COUNTS: &str = r#"{"limit_bytes":1,"used_bytes":2,"ephemeral_bytes":3,"frozen":false,"persistent_pages":4,"ephemeral_pages":5,"puts_accepted":6,"puts_rejected_room":7,"puts_rejected_other":8,"gets_hit":9,"gets_miss":10,"pages_evicted":11}"#;
+const COUNTS: &str = r#"{"limit_bytes":1,"used_bytes":2,"ephemeral_bytes":3,"frozen":false,"persistent_pages":4,"ephemeral_pages":5,"puts_accepted":6,"puts_rejected_no_space":7,"puts_rejected_over_limit":8,"puts_rejected_frozen":9,"puts_rejected_poor_ratio":10,"puts_rejected_busy":11,"gets_hit":12,"gets_miss":13,"gets_empty":14,"pages_evicted":15,"pages_merged":16,"same_filled_pages":17}"#;
 
 fn counts() -> Counts {
     Counts {
@@ -22,11 +22,17 @@ fn counts() -> Counts {
         persistent_pages: 4,
         ephemeral_pages: 5,
         puts_accepted: 6,
-        puts_rejected_room: 7,
-        puts_rejected_other: 8,
-        gets_hit: 9,
-        gets_miss: 10,
-        pages_evicted: 11,
+        puts_rejected_no_space: 7,
+        puts_rejected_over_limit: 8,
+        puts_rejected_frozen: 9,
+        puts_rejected_poor_ratio: 10,
+        puts_rejected_busy: 11,
+        gets_hit: 12,
+        gets_miss: 13,
+        gets_empty: 14,
+        pages_evicted: 15,
+        pages_merged: 16,
+        same_filled_pages: 17,
     }
 }
 
@@ -40,13 +46,13 @@ fn requests_keep_their_text() {
     let registration = Registration {
         name: vm(),
         label: Some("blue".into()),
-        memory_bytes: 12,
+        memory_bytes: 18,
         runs: true,
-        lease_bytes: 13,
+        lease_bytes: 19,
         counts: counts(),
     };
     let register = format!(
-        r#"{{"register":{{"name":"web","label":"blue","memory_bytes":12,"runs":true,"lease_bytes":13,"counts":{COUNTS}}}}}"#
+        r#"{{"register":{{"name":"web","label":"blue","memory_bytes":18,"runs":true,"lease_bytes":19,"counts":{COUNTS}}}}}"#
     );
     let table = [
         (ServiceRequest::Register(registration), register.as_str()),
@@ -141,11 +147,17 @@ fn the_largest_page_of_vms_fits_into_a_message() {
             persistent_pages: u64::MAX,
             ephemeral_pages: u64::MAX,
             puts_accepted: u64::MAX,
-            puts_rejected_room: u64::MAX,
-            puts_rejected_other: u64::MAX,
+            puts_rejected_no_space: u64::MAX,
+            puts_rejected_over_limit: u64::MAX,
+            puts_rejected_frozen: u64::MAX,
+            puts_rejected_poor_ratio: u64::MAX,
+            puts_rejected_busy: u64::MAX,
             gets_hit: u64::MAX,
             gets_miss: u64::MAX,
+            gets_empty: u64::MAX,
             pages_evicted: u64::MAX,
+            pages_merged: u64::MAX,
+            same_filled_pages: u64::MAX,
         },
     };
     let page = VmsPage { vms: vec![status; VMS_PER_PAGE], more: true };

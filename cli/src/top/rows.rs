@@ -101,8 +101,8 @@ pub fn rows(before: Option<&Sample>, now: &Sample, sort: Sort) -> Vec<Row> {
             Row {
                 vm: vm.clone(),
                 puts: rate(|counts| counts.puts_accepted),
-                gets: rate(|counts| counts.gets_hit.saturating_add(counts.gets_miss)),
-                rejects: rate(|counts| counts.puts_rejected_room.saturating_add(counts.puts_rejected_other)),
+                gets: rate(Counts::gets),
+                rejects: rate(Counts::puts_rejected),
                 evicts: rate(|counts| counts.pages_evicted),
             }
         })

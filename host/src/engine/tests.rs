@@ -37,7 +37,7 @@ fn origin(uid: u32) -> Origin {
 }
 
 fn counts(used_mib: u64, rejected: u64) -> Counts {
-    Counts { limit_bytes: GIB, used_bytes: used_mib * MIB, puts_rejected_room: rejected, ..Counts::default() }
+    Counts { limit_bytes: GIB, used_bytes: used_mib * MIB, puts_rejected_over_limit: rejected, ..Counts::default() }
 }
 
 fn registration(vm: &str, runs: bool, lease_mib: u64) -> Registration {
@@ -56,7 +56,7 @@ fn lease_mib(engine: &Engine, vm: &str) -> u64 {
 /// What a VM counts next that wants so much: it fills its lease and is rejected beyond.
 fn counts_of(engine: &Engine, vm: &str, wanted_mib: u64) -> Counts {
     let used = wanted_mib.min(lease_mib(engine, vm));
-    counts(used, engine.vms[&name(vm)].counts.puts_rejected_room + (wanted_mib - used) * 256)
+    counts(used, engine.vms[&name(vm)].counts.puts_rejected_over_limit + (wanted_mib - used) * 256)
 }
 
 /// Decides once a second. Each VM is `(name, what it wants)`: it fills its lease and is rejected beyond.

@@ -76,7 +76,7 @@ impl Vm {
 
     /// Takes down what the VM counted.
     pub(super) fn count(&mut self, policy: &Policy, counts: Counts, now_ms: u64) {
-        self.rejected_pages = counts.puts_rejected_room.saturating_sub(self.counts.puts_rejected_room);
+        self.rejected_pages = counts.puts_without_room().saturating_sub(self.counts.puts_without_room());
         self.counts = counts;
         self.counted_ms = now_ms;
         let stored = counts.persistent_pages.saturating_add(counts.ephemeral_pages);

@@ -180,6 +180,10 @@ impl Snapshot {
             Some(number(vm.counts_age_ms) / 1000.0)
         })?;
 
+        gauge("vm_same_filled_pages", "Pages held as one repeated word", None, |vm| {
+            Some(number(vm.counts.same_filled_pages))
+        })?;
+
         let pages = self.by_kind(
             "kind",
             &[("persistent", |vm| vm.counts.persistent_pages), ("ephemeral", |vm| vm.counts.ephemeral_pages)],
@@ -189,15 +193,28 @@ impl Snapshot {
             "result",
             &[
                 ("stored", |vm| vm.counts.puts_accepted),
-                ("no_room", |vm| vm.counts.puts_rejected_room),
-                ("rejected", |vm| vm.counts.puts_rejected_other),
+                ("no_space", |vm| vm.counts.puts_rejected_no_space),
+                ("over_limit", |vm| vm.counts.puts_rejected_over_limit),
+                ("frozen", |vm| vm.counts.puts_rejected_frozen),
+                ("poor_ratio", |vm| vm.counts.puts_rejected_poor_ratio),
+                ("busy", |vm| vm.counts.puts_rejected_busy),
             ],
         );
         families.counter("vm_puts", "Pages put, by result", puts)?;
-        let gets = self.by_kind("result", &[("hit", |vm| vm.counts.gets_hit), ("miss", |vm| vm.counts.gets_miss)]);
+        let gets = self.by_kind(
+            "result",
+            &[
+                ("hit", |vm| vm.counts.gets_hit),
+                ("miss", |vm| vm.counts.gets_miss),
+                ("empty", |vm| vm.counts.gets_empty),
+            ],
+        );
         families.counter("vm_gets", "Pages asked for, by result", gets)?;
-        let evicted = self.vms.iter().map(|vm| (vec![("vm", vm.name.as_str())], vm.counts.pages_evicted));
-        families.counter("vm_evicted_pages", "Ephemeral pages that made way", evicted)
+        let mut counter = |name, help, value: fn(&VmStatus) -> u64| {
+            families.counter(name, help, self.vms.iter().map(|vm| (vec![("vm", vm.name.as_str())], value(vm))))
+        };
+        counter("vm_evicted_pages", "Ephemeral pages that made way", |vm| vm.counts.pages_evicted)?;
+        counter("vm_merged_pages", "Pages found equal to another", |vm| vm.counts.pages_merged)
     }
 
     /// A number of each kind of each VM, with the kind as a label of its own.

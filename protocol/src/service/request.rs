@@ -75,14 +75,48 @@ pub struct Counts {
     pub ephemeral_pages: u64,
     /// Puts accepted.
     pub puts_accepted: u64,
-    /// Puts rejected for want of room: at the limit, or the store's addresses full.
-    pub puts_rejected_room: u64,
-    /// Puts rejected for other reasons.
-    pub puts_rejected_other: u64,
+    /// Puts answered `NO_SPACE`: the store's addresses are full.
+    pub puts_rejected_no_space: u64,
+    /// Puts answered `OVER_LIMIT`.
+    pub puts_rejected_over_limit: u64,
+    /// Puts answered `FROZEN`.
+    pub puts_rejected_frozen: u64,
+    /// Puts answered `POOR_RATIO`.
+    pub puts_rejected_poor_ratio: u64,
+    /// Puts answered `BUSY`.
+    pub puts_rejected_busy: u64,
     /// Gets that found their page.
     pub gets_hit: u64,
-    /// Gets that did not.
+    /// Gets answered `MISS`.
     pub gets_miss: u64,
+    /// Gets answered `EMPTY`: nothing is held of that object.
+    pub gets_empty: u64,
     /// Ephemeral pages that made way.
     pub pages_evicted: u64,
+    /// Pages that turned out equal to another and share its place.
+    pub pages_merged: u64,
+    /// Pages held now as one repeated word.
+    pub same_filled_pages: u64,
+}
+
+impl Counts {
+    /// Puts rejected for want of room.
+    #[must_use]
+    pub fn puts_without_room(&self) -> u64 {
+        self.puts_rejected_no_space.saturating_add(self.puts_rejected_over_limit)
+    }
+
+    /// Puts rejected for any reason.
+    #[must_use]
+    pub fn puts_rejected(&self) -> u64 {
+        [self.puts_rejected_frozen, self.puts_rejected_poor_ratio, self.puts_rejected_busy]
+            .into_iter()
+            .fold(self.puts_without_room(), u64::saturating_add)
+    }
+
+    /// Pages asked for.
+    #[must_use]
+    pub fn gets(&self) -> u64 {
+        self.gets_hit.saturating_add(self.gets_miss).saturating_add(self.gets_empty)
+    }
 }

@@ -136,14 +136,17 @@ impl Share {
             persistent_pages: s.persistent_pages,
             ephemeral_pages: s.ephemeral_pages,
             puts_accepted: s.puts_accepted,
-            puts_rejected_room: s.puts_rejected_over_limit.saturating_add(s.puts_rejected_no_space),
-            puts_rejected_other: s
-                .puts_rejected_frozen
-                .saturating_add(s.puts_rejected_poor_ratio)
-                .saturating_add(s.puts_rejected_busy),
+            puts_rejected_no_space: s.puts_rejected_no_space,
+            puts_rejected_over_limit: s.puts_rejected_over_limit,
+            puts_rejected_frozen: s.puts_rejected_frozen,
+            puts_rejected_poor_ratio: s.puts_rejected_poor_ratio,
+            puts_rejected_busy: s.puts_rejected_busy,
             gets_hit: s.gets_hit,
-            gets_miss: s.gets_miss.saturating_add(s.gets_empty),
+            gets_miss: s.gets_miss,
+            gets_empty: s.gets_empty,
             pages_evicted: s.pages_evicted,
+            pages_merged: s.pages_merged,
+            same_filled_pages: s.same_filled_pages,
         }
     }
 
