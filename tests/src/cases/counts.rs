@@ -45,11 +45,18 @@ pub(super) fn everybody_counts_the_same(service: &Service, vms: &mut [Vm]) -> Re
         counted.iter().try_fold(true, |all, (name, guest)| Ok(all && agrees(guest, listing.vm(name)?)?))
     };
     service.decisions_until(DECISIONS, all_agree)?;
-    let listing = service.list()?;
-    for (name, _) in &counted {
-        metrics_say_the_same(service, listing.vm(name)?)?;
-    }
-    top_says_the_same(service, &listing)
+    service.decisions_until(DECISIONS, |listing| {
+        let same = listing.vms.iter().try_for_each(|vm| metrics_say_the_same(service, vm));
+        let same = same.and_then(|()| top_says_the_same(service, listing));
+        // Leases may still be on their way.
+        if levels(listing) == levels(&service.list()?) { same.map(|()| true) } else { Ok(false) }
+    })?;
+    Ok(())
+}
+
+/// What can change while guests rest.
+fn levels(listing: &Listing) -> Vec<u64> {
+    listing.vms.iter().flat_map(|vm| LEVELS.map(|(_, level)| level(vm))).collect()
 }
 
 /// Whether the driver and the service have counted the same.
