@@ -53,6 +53,9 @@ pub struct System {
 impl System {
     /// With the kernel for virtual machines and nothing more.
     pub const SMALL: Self = Self { packages: &[], flavour: "cloud-amd64" };
+    /// With the programs that cases run: a server, a checker of memory, and a source that DKMS has built once.
+    pub const WITH_PROGRAMS: Self =
+        Self { packages: &["redis-server", "stress-ng", "dm-writeboost-dkms"], ..Self::SMALL };
 }
 
 /// Every kernel of Debian's that the driver supports.

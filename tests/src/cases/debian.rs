@@ -5,7 +5,7 @@ use crate::case::{Case, Runs, System};
 use crate::guest::{Counters, Guest};
 use crate::host::{Host, Spec, Vm};
 use crate::marker;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::fs;
 use std::time::Duration;
@@ -69,6 +69,16 @@ pub(super) fn agreed(vm: &mut Vm, name: &str) -> Result<Counters> {
         }
         counts += 1;
     }
+}
+
+/// What both sides have counted once a step is done, in which pages must have gone out and come back.
+pub(super) fn swapped_since(before: Option<&Counters>, vm: &mut Vm, host: &mut Host, step: &str) -> Result<Counters> {
+    let counters = agreed(vm, step).with_context(|| step.to_owned())?;
+    let (out, back) = before.map_or((0, 0), |before| (before.pswpout, before.pswpin));
+    let (out, back) = (counters.pswpout - out, counters.pswpin - back);
+    host.note(format!("{step}: {out} pages out, {back} in"));
+    ensure!(out + back > 5_000, "{step}: {out} pages out, {back} in: it shows nothing");
+    Ok(counters)
 }
 
 /// The guest half of [`agreed`].

@@ -9,6 +9,7 @@ mod debian;
 mod debian_endings;
 mod debian_other_swap;
 mod debian_programs;
+mod debian_redis;
 mod debian_upgrade;
 mod demo;
 mod disk_cache;
@@ -98,6 +99,7 @@ pub const ALL: &[Case] = &[
     debian_endings::CASE,
     debian_upgrade::CASE,
     debian_other_swap::CASE,
+    debian_redis::CASE,
     debian_programs::CASE,
 ];
 
