@@ -60,6 +60,7 @@ impl System {
 
 /// Every kernel of Debian's that the driver supports.
 pub const ALL_KERNELS: &[&str] = &["5.10", "6.1", "6.12", "sid"];
+const ALL_AND_DEBUG: &[&str] = &["5.10", "5.10-debug", "6.1", "6.12", "sid"];
 
 impl Runs {
     /// On 6.1 in the tests, on every kernel in the soak.
@@ -74,6 +75,12 @@ impl Runs {
     #[must_use]
     pub const fn on_debian(system: System) -> Self {
         Self { test: &[], soak: &["6.1"], under: Under::Debian(system) }
+    }
+
+    /// The same, and on the kernel that notices wrong locks and memory used after its end.
+    #[must_use]
+    pub const fn and_debug(self) -> Self {
+        Self { soak: ALL_AND_DEBUG, ..self }
     }
 
     /// The same, in the soak only.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub(super) const CASE: Case = Case {
     name: "backing-disk",
     shows: "a store far too small: rejected pages are on the disk, in exactly the counted number",
-    runs: Runs::ON_6_1,
+    runs: Runs::ON_6_1.and_debug(),
     host,
     guest,
 };

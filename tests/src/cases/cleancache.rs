@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 pub(super) const CASE: Case = Case {
     name: "cleancache",
     shows: "1.25 x RAM of files: read again without the disk; what changes them invalidates exactly",
-    runs: Runs::ON_REFERENCE,
+    runs: Runs { soak: &["5.10-reference", "5.10-debug"], ..Runs::ON_REFERENCE },
     host: |host| run(host, 128),
     guest: |guest| {
         let size = guest.percent_of_memory(125)?;

@@ -13,7 +13,7 @@ use std::fs;
 pub(super) const CASE: Case = Case {
     name: "disk-cache",
     shows: "1.25 x RAM of files on ext4 behind the driver's cache: read again without the disk, never stale",
-    runs: Runs { test: &["6.1", "sid"], ..Runs::ON_6_1 },
+    runs: Runs { test: &["6.1", "sid"], ..Runs::ON_6_1.and_debug() },
     host,
     guest,
 };

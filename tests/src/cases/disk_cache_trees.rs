@@ -189,7 +189,7 @@ fn read_tree(guest: &Guest, device: &str) -> Result<Reading> {
     let mounted = guest.mount_ext4(device, PLACE)?;
     let sectors = guest.sectors_read("vda")?;
     let started = Instant::now();
-    let checksum = guest.command("sh", &["-c", &format!("tar -c -f - -C {TREE} . | cksum")])?;
+    let checksum = guest.command("sh", &["-c", &format!("tar -c -f - -C {TREE} . | md5sum")])?;
     let seconds = started.elapsed().as_secs_f64();
     let sectors = guest.sectors_read("vda")? - sectors;
     mounted.off(guest)?;

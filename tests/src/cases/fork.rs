@@ -7,8 +7,13 @@ use crate::host::{Host, Spec};
 use anyhow::Result;
 use serde_json::json;
 
-pub(super) const CASE: Case =
-    Case { name: "fork", shows: "fork and copy-on-write over swapped pages", runs: Runs::ON_6_1, host, guest };
+pub(super) const CASE: Case = Case {
+    name: "fork",
+    shows: "fork and copy-on-write over swapped pages",
+    runs: Runs::ON_6_1.and_debug(),
+    host,
+    guest,
+};
 
 fn host(host: &mut Host) -> Result<()> {
     run_exactly(host, &Spec { memory_mib: 128, ..Spec::default() })

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(super) const CASE: Case = Case {
     name: "full-store",
     shows: "no room and no disk: no oops, no hang; swap works again when there is room",
-    runs: Runs::ON_6_1,
+    runs: Runs::ON_6_1.and_debug(),
     host,
     guest,
 };

@@ -11,7 +11,7 @@ use std::path::Path;
 pub(super) const CASE: Case = Case {
     name: "huge-pages",
     shows: "THP (and 64 KiB mTHP where the kernel has it) swapped whole; a folio is one batch",
-    runs: Runs::ON_6_1,
+    runs: Runs::ON_6_1.and_debug(),
     host,
     guest,
 };

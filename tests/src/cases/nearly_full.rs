@@ -12,7 +12,7 @@ use serde_json::json;
 pub(super) const CASE: Case = Case {
     name: "nearly-full",
     shows: "95 % of swap in use, two writers, free batches of 512",
-    runs: Runs::ON_6_1,
+    runs: Runs::ON_6_1.and_debug(),
     host: |host| run_exactly(host, &Spec { memory_mib: 128, vcpus: 2, ..Spec::default() }),
     guest: |guest| {
         guest.load_driver(&["size=96M", "free_batch=512"])?;

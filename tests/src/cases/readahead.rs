@@ -10,7 +10,7 @@ use serde_json::json;
 pub(super) const CASE: Case = Case {
     name: "readahead",
     shows: "synchronous=0 reads ahead in batches, synchronous=1 does not; both exact",
-    runs: Runs::ON_6_1,
+    runs: Runs::ON_6_1.and_debug(),
     host,
     guest,
 };

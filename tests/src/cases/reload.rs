@@ -10,7 +10,7 @@ use serde_json::Value;
 pub(super) const CASE: Case = Case {
     name: "reload",
     shows: "unload and reload; unloading in use is refused; old pools are gone",
-    runs: Runs::ON_6_1,
+    runs: Runs::ON_6_1.and_debug(),
     host,
     guest,
 };

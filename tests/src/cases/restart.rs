@@ -10,7 +10,7 @@ use serde_json::Value;
 pub(super) const CASE: Case = Case {
     name: "restart",
     shows: "reset mid-put under --restart: old pools gone, memory back",
-    runs: Runs::ON_6_1,
+    runs: Runs::ON_6_1.and_debug(),
     host,
     guest,
 };

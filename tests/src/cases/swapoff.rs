@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub(super) const CASE: Case = Case {
     name: "swapoff",
     shows: "swapoff under use leaves exactly the swap header; swapon works again",
-    runs: Runs::ON_ALL,
+    runs: Runs::ON_ALL.and_debug(),
     host,
     guest,
 };

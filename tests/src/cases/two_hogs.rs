@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 
 pub(super) const CASE: Case =
-    Case { name: "two-hogs", shows: "two vCPUs with a hog each", runs: Runs::ON_6_1, host, guest };
+    Case { name: "two-hogs", shows: "two vCPUs with a hog each", runs: Runs::ON_6_1.and_debug(), host, guest };
 
 fn host(host: &mut Host) -> Result<()> {
     run_exactly(host, &Spec { memory_mib: 144, vcpus: 2, ..Spec::default() })
