@@ -13,7 +13,8 @@ use std::time::Duration;
 pub(super) const CASE: Case = Case {
     name: "debian",
     shows: "login on the console and by ssh; driver loaded by its id, swap on; 1.3 x RAM verified; power button",
-    runs: Runs::on_debian(System::SMALL),
+    // Each suite: bookworm, trixie, sid.
+    runs: Runs { soak: &["6.1", "6.12", "sid"], ..Runs::on_debian(System::SMALL) },
     host,
     guest,
 };
