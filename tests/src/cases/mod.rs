@@ -27,6 +27,7 @@ mod full_store;
 mod hog;
 mod host_reload;
 mod huge_pages;
+mod idle;
 mod kexec;
 mod killed;
 mod leases;
@@ -56,6 +57,7 @@ pub const ALL: &[Case] = &[
     endings::CASE,
     refusals::CASE,
     hog::CASE,
+    idle::CASE,
     swapoff::CASE,
     fork::CASE,
     two_hogs::CASE,

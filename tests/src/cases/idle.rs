@@ -1,0 +1,103 @@
+//! What a VM costs its host while its guest does nothing: with tmem, used before, and without.
+
+use super::exactness::host_counter;
+use crate::case::{Case, Runs};
+use crate::guest::Guest;
+use crate::host::{Host, Spec, Vm};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+pub(super) const CASE: Case = Case {
+    name: "idle",
+    shows: "a guest that rests: wake-ups and CPU time of its VMM, with tmem and without",
+    runs: Runs::ON_6_1.in_soak(),
+    host,
+    guest,
+};
+
+/// Word for the guest half that has tmem.
+const WITH: &str = "with";
+/// Until what the load left behind has been recompressed, freed and given back.
+const SETTLE: Duration = Duration::from_secs(30);
+const REST: Duration = Duration::from_secs(60);
+/// Decisions of a VM without a service, one each interval of the default policy. Whatever else wakes a VMM that has tmem
+/// would be a thread that polls, and more.
+const DECISIONS: u64 = REST.as_secs();
+
+/// What a process did.
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    /// How often one of its threads went to sleep by itself.
+    sleeps: u64,
+    cpu_ns: u64,
+}
+
+fn host(host: &mut Host) -> Result<()> {
+    let spec = Spec { memory_mib: 112, ..Spec::default() };
+    let mut plain = host.start(&Spec { limit: None, ..spec.clone() })?;
+    let mut with = host.start(&spec.arguments([WITH]))?;
+    plain.expect("rests")?;
+    with.expect("rests")?;
+    let held = host_counter(&with.show()?, "store", "persistent_pages")?;
+    ensure!(held > 1_000, "only {held} pages are in the store: the case shows nothing");
+    thread::sleep(SETTLE);
+    // Both at once, so that what disturbs the machine disturbs both.
+    let before = (used(&plain)?, used(&with)?);
+    thread::sleep(REST);
+    let after = (used(&plain)?, used(&with)?);
+    let (plain_did, with_did) = (after.0.since(before.0), after.1.since(before.1));
+    host.note(format!(
+        "in {} s with {held} pages stored: {} wake-ups, {} without tmem; {} ms of CPU, {} without",
+        REST.as_secs(),
+        with_did.sleeps,
+        plain_did.sleeps,
+        with_did.cpu_ns / 1_000_000,
+        plain_did.cpu_ns / 1_000_000
+    ));
+    // A tenth for what the two guests' kernels do differently.
+    let most = plain_did.sleeps + plain_did.sleeps / 10 + DECISIONS * 3 / 2;
+    ensure!(with_did.sleeps <= most, "{with_did:?} with tmem, {plain_did:?} without: more than {most} wake-ups");
+    for vm in [&mut plain, &mut with] {
+        vm.go()?;
+    }
+    plain.finish()?;
+    with.finish()
+}
+
+impl Used {
+    fn since(self, before: Self) -> Self {
+        Self { sleeps: self.sleeps - before.sleeps, cpu_ns: self.cpu_ns - before.cpu_ns }
+    }
+}
+
+/// What all threads of a VM's process have done so far.
+fn used(vm: &Vm) -> Result<Used> {
+    let mut used = Used { sleeps: 0, cpu_ns: 0 };
+    for thread in fs::read_dir(format!("/proc/{}/task", vm.pid()))? {
+        let thread = thread?.path();
+        let status = fs::read_to_string(thread.join("status"))?;
+        let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        used.sleeps += sleeps.context("no count of switches")?.trim().parse::<u64>()?;
+        let times = fs::read_to_string(thread.join("schedstat"))?;
+        used.cpu_ns += times.split_whitespace().next().context("no time")?.parse::<u64>()?;
+    }
+    Ok(used)
+}
+
+fn guest(guest: &mut Guest) -> Result<()> {
+    if guest.argument(0).is_ok_and(|word| word == WITH) {
+        guest.load_driver(&[])?;
+        let swap = guest.swap_on("/dev/tmem0")?;
+        let size = guest.percent_of_memory(110)?;
+        let mut load = guest.start_load(&["--size", &size, "--passes", "0", "--hold", "line"])?;
+        load.wait_until_holding()?;
+        guest.sync("rests", &Value::Null)?;
+        load.go()?;
+        load.finish()?;
+        return swap.off();
+    }
+    guest.sync("rests", &Value::Null).map(drop)
+}
