@@ -54,16 +54,20 @@ impl Engine {
             return Err(Refusal::new(RefusalKind::Invalid, message));
         }
         let remembered = self.remembered.take(&name, origin.uid, now_ms).filter(|_| registration.runs);
+        let runs = registration.runs;
+        let resident_bytes = resident(origin.pid).unwrap_or(0);
         let lease_bytes = match remembered {
             Some(remembered) => remembered.lease_bytes,
-            // One that kept its lease while there was no service. No service gave more than this.
-            None if registration.runs && !self.has_settled(now_ms) => {
-                registration.lease_bytes.min(registration.counts.limit_bytes).min(self.largest_pool_bytes(host))
+            None if runs => {
+                // It kept its lease while there was no service. No service gave more than this.
+                let counts = registration.counts;
+                let kept = registration.lease_bytes.min(counts.limit_bytes).min(self.largest_pool_bytes(host));
+                let is_late = self.has_settled(now_ms);
+                // The others have what it does not hold in fact.
+                if is_late { kept.min(counts.used_bytes).min(resident_bytes) } else { kept }
             }
             None => 0,
         };
-        let runs = registration.runs;
-        let resident_bytes = resident(origin.pid).unwrap_or(0);
         let mut vm = Vm::new(origin, registration, lease_bytes, resident_bytes, now_ms);
         vm.weight = remembered.and_then(|remembered| remembered.weight);
         let flush_bytes = if runs { 0 } else { self.admit(&name, &vm, host)? };

@@ -117,6 +117,20 @@ fn a_claimed_lease_counts_only_while_the_service_is_new() {
     assert_eq!(lease_mib(&engine, "liar"), 0);
 }
 
+#[test]
+fn one_that_comes_back_late_keeps_what_it_holds_of_its_lease() {
+    let late = |lease_mib, used_mib, resident_mib: u64| {
+        let mut engine = engine("");
+        let now_ms = run(&mut engine, 0, 10, &[]);
+        let back = Registration { counts: counts(used_mib, 0), ..registration("back", true, lease_mib) };
+        engine.register(origin(1), back, host(now_ms), |_| Some(resident_mib * MIB)).unwrap().lease.lease_bytes / MIB
+    };
+    assert_eq!(late(60, 50, 200), 50);
+    assert_eq!(late(40, 50, 200), 40);
+    // What it says of itself is not what it has.
+    assert_eq!(late(60, 4096, 20), 20);
+}
+
 /// An engine with one that says to have had, and to hold, all there is. It comes among the first.
 fn with_a_liar(more: &str, resident_bytes: Option<u64>) -> Engine {
     let mut engine = engine(more);
