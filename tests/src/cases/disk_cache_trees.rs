@@ -7,7 +7,7 @@ use crate::host::{Disk, Host, Spec, Vm, make_ext4};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(super) const CASE: Case = Case {
     name: "disk-cache-trees",
@@ -36,6 +36,8 @@ const MANY_PAGES: u64 = 286 << 8;
 const FEW: [&str; 5] = ["/files/few", "--size", "8MiB", "--files", "2"];
 const UNMOUNTS: usize = 7;
 const SECTORS_PER_PAGE: u64 = 8;
+/// What is written first takes minutes under emulation.
+const PATIENCE: Duration = Duration::from_secs(1500);
 
 /// A tree read by `tar`, from the disk or through its cache.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,7 +58,7 @@ struct Unmounts {
 
 fn host(host: &mut Host) -> Result<()> {
     let bed = if Host::owns_machine() { "emulated" } else { "direct" };
-    let spec = Spec { memory_mib: 128, eviction: Some("second-chance"), ..Spec::default() };
+    let spec = Spec { memory_mib: 128, eviction: Some("second-chance"), patience: PATIENCE, ..Spec::default() };
     let disk = host.real_disk("files", 512 << 20)?;
     make_ext4(&disk)?;
     // So that a read of the disk is one.
