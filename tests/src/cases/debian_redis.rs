@@ -3,7 +3,7 @@
 use super::debian::{MEMORY_MIB, count, swapped_since};
 use crate::case::{Case, Runs, System};
 use crate::guest::Guest;
-use crate::host::{Host, Redis, Spec};
+use crate::host::{Host, Redis, Spec, Vm};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -24,15 +24,22 @@ fn host(host: &mut Host) -> Result<()> {
     let mut vm = host.start(&spec.debian(host).net(&tap))?;
     let memory_kib = vm.expect("serves")?.as_u64().context("no memory")?;
     let mut redis = Redis::connect(&tap.guest)?;
-    let values = redis.fill(memory_kib * 1024 * 3 / 2)?;
+    let values = redis.fill(memory_kib * 1024 * 3 / 2).with_context(|| on_the_way(&vm))?;
     host.note(format!("{values} values of 1.5 x RAM"));
     vm.go()?;
     let filled = swapped_since(None, &mut vm, host, "filled")?;
     vm.expect("still-serves")?;
-    redis.check(values)?;
+    redis.check(values).with_context(|| on_the_way(&vm))?;
     vm.go()?;
     swapped_since(Some(&filled), &mut vm, host, "read")?;
     vm.finish()
+}
+
+/// What a connection that has stalled is judged by: the card's counters, and what this side still has to send.
+fn on_the_way(vm: &Vm) -> String {
+    let card = vm.show().map(|report| report.counters.get("net0").cloned());
+    let sockets = std::fs::read_to_string("/proc/self/net/tcp").unwrap_or_default();
+    format!("the card: {card:?}\n{sockets}")
 }
 
 fn guest(guest: &mut Guest) -> Result<()> {
