@@ -1,5 +1,6 @@
 //! The service is killed again and again while guests check every byte that they get back.
 
+use super::exactness::host_sum;
 use super::told::{self, all_do, done};
 use crate::case::{Case, Runs};
 use crate::host::{Host, Service, Vm};
@@ -26,6 +27,10 @@ class.default.tmem.limit = "100%"
 const KILLS: u32 = 20;
 /// What each guest reads beside its swap.
 const FILES_MIB: usize = 32;
+/// Loads without a kill, to compare with.
+const UNDISTURBED: u32 = 3;
+/// Pages that the guests offer to their stores around each kill, at least.
+const PUTS_A_KILL: u64 = 1_000;
 /// Load before the kill, and between kill and restart.
 const MEANWHILE: Duration = Duration::from_secs(2);
 /// Decisions in which every VM is back.
@@ -39,24 +44,48 @@ fn host(host: &mut Host) -> Result<()> {
     let mut vms = told::start(host, &service, 3, FILES_MIB)?;
     all_do(&mut vms, &format!("read {FILES_MIB} 1"))?;
     all_do(&mut vms, "hold 140")?;
-    let undisturbed = median(&all_do(&mut vms, "verify 25 0")?)?;
+    // The first of them also frees the memory for the others.
+    all_do(&mut vms, &load(0))?;
+    let mut undisturbed = Vec::new();
+    for seed in 1..=UNDISTURBED {
+        undisturbed.extend(all_do(&mut vms, &load(seed))?);
+    }
+    let before = offered(&vms)?;
     let mut disturbed = Vec::new();
     for kill in 1..=KILLS {
         disturbed.extend(kill_under_load(&mut service, &mut vms, kill)?);
     }
+    let puts = offered(&vms)? - before;
+    ensure!(puts > u64::from(KILLS) * PUTS_A_KILL, "{puts} pages were swapped out meanwhile: the case shows nothing");
     host.note(format!(
-        "a load took {undisturbed:.1} s with the service, {:.1} s with it killed and started again (medians)",
+        "{puts} pages offered meanwhile; a load took {:.1} s with the service, {:.1} s with it killed and started again (medians)",
+        median(&undisturbed)?,
         median(&disturbed)?
     ));
     all_do(&mut vms, "release")?;
     told::end(vms)
 }
 
+/// More than the loads before have left free: it swaps out, and back what it checks.
+fn load(seed: u32) -> String {
+    format!("verify 60 {seed}")
+}
+
+/// Pages that the guests have offered so far, accepted or not.
+fn offered(vms: &[Vm]) -> Result<u64> {
+    vms.iter()
+        .map(|vm| {
+            let report = vm.show()?;
+            Ok(["puts_accepted", "puts_rejected_"].iter().map(|name| host_sum(&report, "store", name)).sum::<u64>())
+        })
+        .sum()
+}
+
 /// Kills the service once while all guests load, and starts it again: each VM comes back with the lease that it kept. Returns
 /// what the loads took, in seconds.
 pub(super) fn kill_under_load(service: &mut Service, vms: &mut [Vm], seed: u32) -> Result<Vec<Value>> {
     for vm in &mut *vms {
-        vm.say(&format!("verify 25 {seed}"))?;
+        vm.say(&load(seed))?;
     }
     thread::sleep(MEANWHILE);
     service.kill()?;
