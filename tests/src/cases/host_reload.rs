@@ -1,6 +1,6 @@
 //! The policy's file changes each second while guests load, and now and then it is broken.
 
-use super::told::{self, all_do, done};
+use super::told::{self, all_do, done, swapping_load};
 use crate::case::{Case, Runs};
 use crate::host::{Host, Service};
 use anyhow::{Context, Result, ensure};
@@ -15,16 +15,16 @@ pub(super) const CASE: Case = Case {
     guest: told::guest,
 };
 
-const ROUNDS: u64 = 4;
+const ROUNDS: u32 = 4;
 /// Policies of a round; the last one is broken.
-const POLICIES: u64 = 10;
+const POLICIES: u32 = 10;
 const BROKEN: &str = "pool.size_max = 5";
 const EACH: Duration = Duration::from_secs(1);
 /// Decisions in which the service has looked at the file.
 const DECISIONS: u64 = 10;
 const FILES_MIB: usize = 16;
 
-fn policy(number: u64) -> String {
+fn policy(number: u32) -> String {
     format!(
         r#"
 pool = {{ size_max = "48MiB", size_min = "48MiB" }}
@@ -42,7 +42,7 @@ fn host(host: &mut Host) -> Result<()> {
     all_do(&mut vms, "hold 140")?;
     for round in 0..ROUNDS {
         for vm in &mut vms {
-            vm.say(&format!("verify 25 {round}"))?;
+            vm.say(&swapping_load(round))?;
         }
         replace_each_second(&service, round)?;
         vms.iter_mut().try_for_each(|vm| done(vm).map(drop))?;
@@ -53,14 +53,14 @@ fn host(host: &mut Host) -> Result<()> {
     let (good, bad) = (service.logged("another policy is in force")?, service.logged("the last good one stays")?);
     host.note(format!("{good} policies put in force, {bad} not"));
     let failed = service.metric("tmem_reloads_failed_total")?;
-    ensure!(failed == f64::from(u32::try_from(ROUNDS)?), "{failed} reloads failed, {ROUNDS} should have");
-    ensure!(bad as u64 == ROUNDS, "{bad} of {ROUNDS} broken policies are in the log");
+    ensure!(failed == f64::from(ROUNDS), "{failed} reloads failed, {ROUNDS} should have");
+    ensure!(bad == ROUNDS as usize, "{bad} of {ROUNDS} broken policies are in the log");
     ensure!(service.metric("tmem_policy_error")? == 0.0, "the error stays though the policy is whole again");
     all_do(&mut vms, "release")?;
     told::end(vms)
 }
 
-fn replace_each_second(service: &Service, round: u64) -> Result<()> {
+fn replace_each_second(service: &Service, round: u32) -> Result<()> {
     for number in 1..=POLICIES {
         let began = Instant::now();
         let before = service.list()?.host;

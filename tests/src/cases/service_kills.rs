@@ -1,7 +1,7 @@
 //! The service is killed again and again while guests check every byte that they get back.
 
 use super::exactness::host_sum;
-use super::told::{self, all_do, done};
+use super::told::{self, all_do, done, swapping_load};
 use crate::case::{Case, Runs};
 use crate::host::{Host, Service, Vm};
 use anyhow::{Context, Result, ensure};
@@ -45,10 +45,10 @@ fn host(host: &mut Host) -> Result<()> {
     all_do(&mut vms, &format!("read {FILES_MIB} 1"))?;
     all_do(&mut vms, "hold 140")?;
     // The first of them also frees the memory for the others.
-    all_do(&mut vms, &load(0))?;
+    all_do(&mut vms, &swapping_load(0))?;
     let mut undisturbed = Vec::new();
     for seed in 1..=UNDISTURBED {
-        undisturbed.extend(all_do(&mut vms, &load(seed))?);
+        undisturbed.extend(all_do(&mut vms, &swapping_load(seed))?);
     }
     let before = offered(&vms)?;
     let mut disturbed = Vec::new();
@@ -66,11 +66,6 @@ fn host(host: &mut Host) -> Result<()> {
     told::end(vms)
 }
 
-/// More than the loads before have left free: it swaps out, and back what it checks.
-fn load(seed: u32) -> String {
-    format!("verify 60 {seed}")
-}
-
 /// Pages that the guests have offered so far, accepted or not.
 fn offered(vms: &[Vm]) -> Result<u64> {
     vms.iter()
@@ -85,7 +80,7 @@ fn offered(vms: &[Vm]) -> Result<u64> {
 /// what the loads took, in seconds.
 pub(super) fn kill_under_load(service: &mut Service, vms: &mut [Vm], seed: u32) -> Result<Vec<Value>> {
     for vm in &mut *vms {
-        vm.say(&load(seed))?;
+        vm.say(&swapping_load(seed))?;
     }
     thread::sleep(MEANWHILE);
     service.kill()?;

@@ -66,6 +66,12 @@ pub(super) fn counters(vm: &mut Vm) -> Result<Counters> {
     Ok(serde_json::from_value(does(vm, "count")?)?)
 }
 
+/// A load beside pages that are held. It is more than the loads before it have left free: it swaps out, and back what it
+/// checks.
+pub(super) fn swapping_load(seed: u32) -> String {
+    format!("verify 60 {seed}")
+}
+
 /// Ends guests that wait.
 pub(super) fn end(vms: Vec<Vm>) -> Result<()> {
     vms.into_iter().try_for_each(|mut vm| {
