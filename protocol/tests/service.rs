@@ -87,9 +87,10 @@ fn what_a_vm_is_told_keeps_its_text() {
         eviction: StoreEviction::UsedFirst,
         deduplicates: true,
         stored_max_bytes: 4096,
+        accept_threshold_basis_points: 9000,
         recompress_after_ms: 5,
     };
-    let settings = r#"{"codec":"page-lz","eviction":"used-first","deduplicates":true,"stored_max_bytes":4096,"recompress_after_ms":5}"#;
+    let settings = r#"{"codec":"page-lz","eviction":"used-first","deduplicates":true,"stored_max_bytes":4096,"accept_threshold_basis_points":9000,"recompress_after_ms":5}"#;
     let table = [
         (
             ServiceReply::Registered { lease, store },

@@ -51,7 +51,11 @@ impl<'a> Vm<'a> {
         let trace = trace::open(recording.path()).map_err(|source| broken(recording, source))?;
         let header = trace.header();
         let max_stored_bytes = usize::try_from(settings.stored_max_bytes).unwrap_or(PAGE_SIZE).min(PAGE_SIZE);
-        let config = ClientConfig { max_stored_bytes, ..header.config(SEED) };
+        let config = ClientConfig {
+            max_stored_bytes,
+            accept_threshold_basis_points: settings.accept_threshold_basis_points,
+            ..header.config(SEED)
+        };
         let client = Client::new(config).map_err(|source| Error::Store { vm: recording.vm().clone(), source })?;
         let client = Arc::new(client);
         let share = Share::new(RecordedClient::from(Arc::clone(&client)), header.limit_bytes, ShareSource::Service);

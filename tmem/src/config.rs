@@ -1,5 +1,6 @@
 //! What a client is created with, and why that can fail.
 
+use crate::acceptance::OFF_BASIS_POINTS;
 use crate::key::PAGE_SIZE;
 
 /// The codec that puts use.
@@ -54,6 +55,10 @@ pub struct ClientConfig {
     pub eviction: EvictionChoice,
     /// A put that would be stored in more bytes than this is answered `POOR_RATIO`; [`PAGE_SIZE`] accepts every page.
     pub max_stored_bytes: usize,
+    /// Once a put into a persistent pool was refused for want of room, new pages are answered `OVER_LIMIT` until what is held
+    /// has fallen to this part of what was held then, in hundredths of a percent; it follows the limit. A page that
+    /// replaces another needs no such room, and ephemeral pages make their own. 10000 refuses nothing.
+    pub accept_threshold_basis_points: u32,
     /// Bytes of the staging buffer: puts are answered once the page is copied there, and whoever calls
     /// [`Client::compress_staged`](crate::Client::compress_staged) has the work. 0 compresses within each put.
     pub staging_bytes: usize,
@@ -78,6 +83,7 @@ impl ClientConfig {
             codec: CodecChoice::default(),
             eviction: EvictionChoice::default(),
             max_stored_bytes: PAGE_SIZE,
+            accept_threshold_basis_points: OFF_BASIS_POINTS,
             staging_bytes: 0,
             deduplicates: true,
             arena_bytes: Self::DEFAULT_ARENA_BYTES,

@@ -11,6 +11,7 @@
 //!         ── dedup      equal pages in one place
 //!         ── arena      size classes and slabs in one reserved range of addresses
 //!         ── quota      what is charged, limit, reservation
+//!         ── acceptance whether a store that was full takes new pages again
 //!         ── hand       the order in which leaves are looked at, to evict or to recompress
 //!         ── eviction   which ephemeral pages go first
 //!         ── detached   flushed trees that wait to be freed
@@ -19,6 +20,7 @@
 //! Every method takes `&self` and may be called by any number of threads at once. Errors of the guest are a
 //! [`Status`]; nothing that a guest says makes a method panic.
 
+mod acceptance;
 mod arena;
 mod backing;
 mod client;

@@ -179,6 +179,8 @@ statistics! {
         reservation_bytes,
         /// 1 while new puts are rejected by a freeze, else 0.
         frozen,
+        /// 1 since a persistent put found no room, until enough is gone for new ones; else 0. Always 0 without a threshold.
+        full,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a policy says about how stores work.
 
 use policy::Policy;
-use policy::schema::{CompressionAlgorithm, DedupScope, Eviction, RejectAbove};
+use policy::schema::{CompressionAlgorithm, DedupScope, Eviction};
 use protocol::service::{StoreCodec, StoreEviction, StoreSettings};
 
 /// Size of a page in bytes.
@@ -9,10 +9,7 @@ const PAGE_BYTES: u64 = 4096;
 
 /// How the store of a VM is to work that starts under this policy.
 pub(super) fn of(policy: &Policy) -> StoreSettings {
-    let stored_max = match policy.compression.reject_above {
-        RejectAbove::Off => PAGE_BYTES,
-        RejectAbove::Size(percent) => percent.of(PAGE_BYTES),
-    };
+    let stored_max = policy.compression.reject_above.or_all().of(PAGE_BYTES);
     StoreSettings {
         codec: match policy.compression.algorithm {
             CompressionAlgorithm::PageLz => StoreCodec::PageLz,
@@ -26,6 +23,7 @@ pub(super) fn of(policy: &Policy) -> StoreSettings {
         },
         deduplicates: policy.dedup.scope == DedupScope::Vm,
         stored_max_bytes: u32::try_from(stored_max).unwrap_or(u32::MAX),
+        accept_threshold_basis_points: policy.pool.accept_threshold.or_all().basis_points(),
         recompress_after_ms: policy.compression.recompress.idle.as_ms(),
     }
 }

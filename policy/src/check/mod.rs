@@ -35,6 +35,7 @@ const RULES: &[Rule] = &[
     host::pressure_marks,
     pool::bounds,
     pool::room_beside_the_reserve,
+    pool::accept_threshold,
     class::weight,
     class::memory_reservation,
     class::tmem_reservation,

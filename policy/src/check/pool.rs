@@ -2,7 +2,7 @@
 
 use super::{Report, in_words};
 use crate::schema::Policy;
-use crate::value::ByteSize;
+use crate::value::{ByteSize, Percent, PercentOrOff};
 
 /// The least is not above the most.
 pub(super) fn bounds(policy: &Policy, memory_bytes: u64, report: &mut Report<'_>) {
@@ -33,5 +33,15 @@ pub(super) fn room_beside_the_reserve(policy: &Policy, memory_bytes: u64, report
             ByteSize(memory_bytes)
         );
         report.wrong(&["pool.size_max", "host.reserve"], what);
+    }
+}
+
+/// Of nothing a store would never take pages again, and with all of what it held it never waits.
+pub(super) fn accept_threshold(policy: &Policy, _: u64, report: &mut Report<'_>) {
+    if let PercentOrOff::Percent(part) = policy.pool.accept_threshold
+        && !(Percent::whole(1)..=Percent::whole(99)).contains(&part)
+    {
+        let what = format!("{part} is out of range; allowed are 1% to 99% of a full store, or \"off\"");
+        report.wrong(&["pool.accept_threshold"], what);
     }
 }

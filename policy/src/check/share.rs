@@ -1,8 +1,8 @@
 //! Rules of `[share]`, `[compression]` and the keys outside any table.
 
 use super::Report;
-use crate::schema::{Policy, RejectAbove, SCHEMA_VERSION};
-use crate::value::{Percent, Period};
+use crate::schema::{Policy, SCHEMA_VERSION};
+use crate::value::{Percent, PercentOrOff, Period};
 
 const INTERVAL_MIN: Period = Period::from_ms(100);
 const INTERVAL_MAX: Period = Period::from_ms(60_000);
@@ -63,7 +63,7 @@ pub(super) fn idle_after(policy: &Policy, _: u64, report: &mut Report<'_>) {
 
 /// No page takes more than a page; where none is accepted there is no store.
 pub(super) fn reject_above(policy: &Policy, _: u64, report: &mut Report<'_>) {
-    if let RejectAbove::Size(size) = policy.compression.reject_above
+    if let PercentOrOff::Percent(size) = policy.compression.reject_above
         && !(Percent::whole(1)..=Percent::ALL).contains(&size)
     {
         let what = format!("{size} is out of range; allowed are 1% to 100% of a page, or \"off\"");

@@ -154,6 +154,19 @@ fn the_pool_and_the_reserve_fit_into_the_host() {
 }
 
 #[test]
+fn a_full_store_waits_for_some_of_it_to_go_and_not_for_all() {
+    is_valid("pool.accept_threshold = \"off\"");
+    is_valid("pool.accept_threshold = \"1%\"");
+    is_valid("pool.accept_threshold = \"99%\"");
+    let message = mistake("[pool]\naccept_threshold = \"100%\"");
+    assert_eq!(
+        message,
+        "p.toml:2:20: `pool.accept_threshold`: 100% is out of range; allowed are 1% to 99% of a full store, or \"off\""
+    );
+    assert!(mistake("pool.accept_threshold = \"0%\"").contains("0% is out of range"));
+}
+
+#[test]
 fn weights_have_a_range() {
     is_valid("class.gold.weight = 10000\nclass.lead.weight = 1");
     assert!(

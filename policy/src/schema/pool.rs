@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::SizeOrPercent;
+use crate::value::{PercentOrOff, SizeOrPercent};
 
 /// `[pool]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct Pool {
     pub size_min: SizeOrPercent,
     /// Which ephemeral pages go first
     pub eviction: Eviction,
+    /// A store that was full takes new persistent pages again once it holds no more than this of that; "off": whenever one
+    /// fits
+    pub accept_threshold: PercentOrOff,
 }
 
 /// Which ephemeral pages go first.

@@ -18,7 +18,6 @@ const KEYS: &[&str] = &[
     "dedup.pools",
     "dedup.verify",
     "host.require_backing",
-    "pool.accept_threshold",
     "pool.ephemeral",
     "pool.persistent",
     "pool.same_filled",

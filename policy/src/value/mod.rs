@@ -2,6 +2,7 @@
 
 mod pattern;
 mod percent;
+mod percent_or_off;
 mod period;
 mod pressure;
 pub(crate) mod quoted;
@@ -9,7 +10,7 @@ mod size;
 
 pub use pattern::{Pattern, PatternError};
 pub use percent::{Percent, PercentError};
+pub use percent_or_off::PercentOrOff;
 pub use period::{Period, PeriodError};
 pub use pressure::Pressure;
-pub(crate) use quoted::quoted;
 pub use size::{ByteSize, SizeError, SizeOrPercent};

@@ -47,8 +47,20 @@ pub struct StoreSettings {
     pub deduplicates: bool,
     /// A page that would be stored in more bytes than this is rejected; at the size of a page none is.
     pub stored_max_bytes: u32,
+    /// A store that was full takes new persistent pages again at this part of what it held, in hundredths of a percent; at
+    /// 10000 whenever one fits. A service that does not say means that.
+    #[serde(default = "StoreSettings::never_waits")]
+    pub accept_threshold_basis_points: u32,
     /// How long a page must not have been asked for to be compressed once more, in milliseconds; 0: never.
     pub recompress_after_ms: u64,
+}
+
+impl StoreSettings {
+    /// The threshold of a store that takes a page whenever it fits.
+    #[must_use]
+    pub const fn never_waits() -> u32 {
+        10_000
+    }
 }
 
 /// How pages are compressed.

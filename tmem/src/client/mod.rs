@@ -3,6 +3,7 @@
 mod account;
 mod evict;
 mod flush;
+mod full;
 mod get;
 mod invariants;
 mod merge;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hypercall_abi::Status;
 
+use crate::acceptance::Acceptance;
 use crate::arena::{ARENA_BYTES_MAX, ARENA_BYTES_MIN, Arena};
 use crate::backing::Mapping;
 use crate::config::{ClientConfig, StoreError};
@@ -43,6 +45,7 @@ pub struct Client {
     arena: Arena,
     staging: Staging<Mapping>,
     quota: Quota,
+    acceptance: Acceptance,
     counters: Counters,
     /// Over the leaves of all persistent pools.
     persistent_hand: Hand,
@@ -79,6 +82,7 @@ impl Client {
             arena: Arena::new(reserve(len)?),
             staging: Staging::new(reserve(staging_bytes.max(PAGE_SIZE))?, staging_bytes),
             quota: Quota::new(limit_bytes, reservation_bytes),
+            acceptance: Acceptance::new(config.accept_threshold_basis_points),
             counters: Counters::new(),
             persistent_hand: Hand::default(),
             ephemeral_hands: (0..POOLS_MAX).map(|_| Hand::default()).collect(),
@@ -98,6 +102,7 @@ impl Client {
         self.pools.take_all().into_iter().for_each(|pool| self.close(pool));
         self.reclaim(u64::MAX);
         self.dedups.iter().for_each(|dedup| dedup.clear(&self.quota));
+        self.acceptance.open();
         self.release_idle();
         self.counters.count(Counter::Hellos);
     }
@@ -185,6 +190,7 @@ impl Client {
             limit_bytes: self.quota.limit(),
             reservation_bytes: self.quota.reservation(),
             frozen: u64::from(self.is_frozen()),
+            full: u64::from(self.acceptance.is_closed()),
             ..self.counters.snapshot()
         }
     }

@@ -29,9 +29,13 @@ impl Client {
         if limit >= self.quota.limit() {
             return 0;
         }
-        let sum = |counter| self.counters.sum(counter);
-        let pages = [Counter::PersistentPages, Counter::EphemeralPages].map(sum);
-        let index = ephemeral_metadata(self.quota.metadata(), pages);
-        sum(Counter::EphemeralBytes).saturating_add(index).saturating_add(more).saturating_sub(limit)
+        let bytes = self.counters.sum(Counter::EphemeralBytes).saturating_add(self.ephemeral_index_bytes());
+        bytes.saturating_add(more).saturating_sub(limit)
+    }
+
+    /// The part of the index that is for ephemeral pages, in bytes.
+    pub(super) fn ephemeral_index_bytes(&self) -> u64 {
+        let pages = [Counter::PersistentPages, Counter::EphemeralPages].map(|counter| self.counters.sum(counter));
+        ephemeral_metadata(self.quota.metadata(), pages)
     }
 }

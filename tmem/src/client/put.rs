@@ -60,10 +60,24 @@ impl Client {
         if self.is_frozen() && !self.holds(pool, key) {
             return Status::Frozen;
         }
-        let is_ephemeral = pool.kind() == PoolKind::Ephemeral;
-        if is_ephemeral && (self.refuses_ephemeral.load(Ordering::Relaxed) || !self.has_ephemeral_room()) {
+        if pool.kind() == PoolKind::Ephemeral {
+            if self.refuses_ephemeral.load(Ordering::Relaxed) || !self.has_ephemeral_room() {
+                return Status::OverLimit;
+            }
+            return self.put_within_limit(pool, key, frame, memory);
+        }
+        if self.acceptance.is_closed() && !self.has_emptied() && !self.holds(pool, key) {
             return Status::OverLimit;
         }
+        let status = self.put_within_limit(pool, key, frame, memory);
+        if matches!(status, Status::OverLimit | Status::NoSpace) {
+            self.note_full();
+        }
+        status
+    }
+
+    /// Puts a page that nothing but a want of room, or the page itself, is in the way of.
+    fn put_within_limit(&self, pool: &PoolInUse, key: Key, frame: u64, memory: &impl GuestPages) -> Status {
         if !self.is_within_limit() {
             return Status::OverLimit;
         }

@@ -1,7 +1,7 @@
 //! How a store works: what its configuration says, else what the policy of its host says.
 
 use policy::Policy;
-use policy::schema::{CompressionAlgorithm, DedupScope, Eviction as PolicyEviction, RejectAbove};
+use policy::schema::{CompressionAlgorithm, DedupScope, Eviction as PolicyEviction};
 use protocol::service::{StoreCodec, StoreEviction, StoreSettings};
 use std::time::Duration;
 use tmem::{ClientConfig, CodecChoice, EvictionChoice, PAGE_SIZE};
@@ -15,6 +15,7 @@ pub struct StoreDefaults {
     eviction: EvictionChoice,
     deduplicates: bool,
     max_stored_bytes: usize,
+    accept_threshold_basis_points: u32,
     recompress_after: Duration,
 }
 
@@ -32,10 +33,8 @@ impl From<&Policy> for StoreDefaults {
                 PolicyEviction::Fifo => EvictionChoice::Fifo,
             },
             deduplicates: policy.dedup.scope == DedupScope::Vm,
-            max_stored_bytes: match policy.compression.reject_above {
-                RejectAbove::Off => PAGE_SIZE,
-                RejectAbove::Size(percent) => stored_bytes(percent.of(PAGE_SIZE as u64)),
-            },
+            max_stored_bytes: stored_bytes(policy.compression.reject_above.or_all().of(PAGE_SIZE as u64)),
+            accept_threshold_basis_points: policy.pool.accept_threshold.or_all().basis_points(),
             recompress_after: policy.compression.recompress.idle.duration(),
         }
     }
@@ -59,6 +58,7 @@ impl From<StoreSettings> for StoreDefaults {
             },
             deduplicates: settings.deduplicates,
             max_stored_bytes: stored_bytes(settings.stored_max_bytes.into()),
+            accept_threshold_basis_points: settings.accept_threshold_basis_points,
             recompress_after: Duration::from_millis(settings.recompress_after_ms),
         }
     }
@@ -86,6 +86,7 @@ impl StoreDefaults {
             }),
             deduplicates: tmem.dedup.map_or(self.deduplicates, |dedup| dedup == Dedup::Vm),
             max_stored_bytes: self.max_stored_bytes,
+            accept_threshold_basis_points: self.accept_threshold_basis_points,
             staging_bytes: tmem.staging_bytes,
             ..ClientConfig::new(tmem.limit_bytes, hash_seed)
         }

@@ -46,6 +46,7 @@ fn registered(mib: u64) -> ServiceReply {
         eviction: StoreEviction::Unknown,
         deduplicates: false,
         stored_max_bytes: u32::MAX,
+        accept_threshold_basis_points: 9000,
         recompress_after_ms: 0,
     };
     ServiceReply::Registered { lease: lease(mib), store }
@@ -283,6 +284,7 @@ fn a_store_works_as_the_service_says_where_its_own_configuration_does_not() {
     let config = defaults.client_config(&tmem, [0; 2]);
     assert_eq!((config.codec, config.deduplicates), (CodecChoice::Zstd, false));
     assert_eq!((config.eviction, config.max_stored_bytes), (EvictionChoice::default(), 4096));
+    assert_eq!(config.accept_threshold_basis_points, 9000);
     assert_eq!(defaults.recompress_after(&tmem), None);
     let own = TmemConfig {
         codec: Some(Codec::Lz4),
@@ -303,6 +305,7 @@ fn the_empty_policy_is_what_a_store_does_by_default() {
         eviction: StoreEviction::Unknown,
         deduplicates: ClientConfig::new(0, [0; 2]).deduplicates,
         stored_max_bytes: 4096,
+        accept_threshold_basis_points: ClientConfig::new(0, [0; 2]).accept_threshold_basis_points,
         recompress_after_ms: 60_000,
     };
     assert_eq!(defaults, StoreDefaults::from(whole));

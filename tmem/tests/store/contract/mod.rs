@@ -3,6 +3,7 @@
 mod dedup;
 mod ephemeral;
 mod flush;
+mod full;
 mod get;
 mod life;
 mod limit;

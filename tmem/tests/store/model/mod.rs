@@ -16,7 +16,7 @@ fn config(codec: CodecChoice, eviction: EvictionChoice) -> ClientConfig {
 /// Runs `operations` on both; every answer, every page and every sum is compared after each.
 fn compare(config: &ClientConfig, operations: Vec<Operation>) -> Result<(), TestCaseError> {
     let client = Client::new(config.clone()).unwrap();
-    let mut reference = Reference::new(config.limit_bytes);
+    let mut reference = Reference::new(config);
     for operation in operations {
         reference.apply(&client, &operation)?;
         reference.check_sums(&client)?;
@@ -41,6 +41,12 @@ proptest! {
     fn whether_or_not_there_is_room_to_stage(operations in operations(300)) {
         let config = config(CodecChoice::PageLz, EvictionChoice::SecondChance);
         compare(&ClientConfig { staging_bytes: 24 << 10, ..config }, operations)?;
+    }
+
+    #[test]
+    fn whether_or_not_a_full_store_waits(operations in operations(300), accept_threshold_basis_points in 100..10_000_u32) {
+        let config = config(CodecChoice::Lz4, EvictionChoice::UsedFirst);
+        compare(&ClientConfig { accept_threshold_basis_points, ..config }, operations)?;
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use tmem::{Client, Key, ObjectId, PoolKind, Statistics, Status};
+use tmem::{Client, ClientConfig, Key, ObjectId, PoolKind, Statistics, Status};
 
 use super::operation::{Operation, Target};
 use crate::guest::{BAD, GOOD, Guest};
@@ -27,6 +27,8 @@ pub struct Reference {
     ids: Vec<u32>,
     frozen: bool,
     limit: u64,
+    /// Part of the limit with which a store that was full takes new pages again, in hundredths of a percent.
+    accept_threshold: u64,
     /// What the counters must say.
     expected: Statistics,
     /// Evicted pages that an answer told of.
@@ -34,12 +36,13 @@ pub struct Reference {
 }
 
 impl Reference {
-    pub fn new(limit: u64) -> Self {
+    pub fn new(config: &ClientConfig) -> Self {
         Self {
             pools: BTreeMap::new(),
             ids: Vec::new(),
             frozen: false,
-            limit,
+            limit: config.limit_bytes,
+            accept_threshold: config.accept_threshold_basis_points.into(),
             expected: Statistics::default(),
             evictions_known: 0,
         }
@@ -104,11 +107,15 @@ impl Reference {
         let surely_absent = !pool.pages.contains_key(&name);
         let near_limit = before.resident_bytes + NEAR_LIMIT_BYTES > self.limit;
         let persistent = pool.kind == PoolKind::Persistent;
+        let waits = before.full == 1 && persistent && surely_absent;
         match status {
             Status::Ok => {
                 prop_assert!(!fault);
                 prop_assert!(!(self.frozen && surely_absent), "a new page was accepted while frozen");
                 prop_assert!(client.statistics().resident_bytes <= self.limit, "the limit is enforced");
+                let has_emptied = before.persistent_bytes * 10_000 <= self.limit * self.accept_threshold;
+                let is_unknown = before.persistent_pages == 0 || before.detached_pages > 0;
+                prop_assert!(!waits || has_emptied || is_unknown, "a new page was accepted above the threshold");
                 self.expected.puts_accepted += 1;
             }
             Status::BadAddress => {
@@ -120,7 +127,7 @@ impl Reference {
                 self.expected.puts_rejected_frozen += 1;
             }
             Status::OverLimit => {
-                prop_assert!(near_limit, "{} of {} bytes", before.resident_bytes, self.limit);
+                prop_assert!(near_limit || waits, "{} of {} bytes", before.resident_bytes, self.limit);
                 self.expected.puts_rejected_over_limit += 1;
             }
             other => prop_assert!(false, "put answered {:?}", other),
