@@ -69,7 +69,7 @@ pub(super) fn counters(vm: &mut Vm) -> Result<Counters> {
 /// A load beside pages that are held. It is more than the loads before it have left free: it swaps out, and back what it
 /// checks.
 pub(super) fn swapping_load(seed: u32) -> String {
-    format!("verify 60 {seed}")
+    format!("verify 40 {seed}")
 }
 
 /// Ends guests that wait.
