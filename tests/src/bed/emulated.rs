@@ -45,7 +45,7 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
         if left.is_empty() || hosts == HOSTS {
             return Ok(tail);
         }
-        eprintln!("an emulated host {how} with {} to run: starting another", left.join(", "));
+        eprintln!("an emulated host {how} with {} to run: starting another\n{tail}", left.join(", "));
     }
 }
 

@@ -3,7 +3,8 @@
 use super::Outcome;
 use anyhow::{Context, Result};
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -18,6 +19,11 @@ pub(super) const CPU: &str = "EPYC-v3,-cx16";
 const ALIVE: &str = "@alive";
 /// A line of a machine's script that makes it say that it is alive.
 pub(super) const HEARTBEAT: &str = "(while sleep 10; do echo @alive; done) &";
+/// What QEMU's monitor is asked about a machine that hangs, some seconds apart: whether it stands still, and where.
+const QUESTIONS: &[u8] = b"info registers\ninfo pic\n";
+const TIMES_ASKED: usize = 3;
+/// How long an answer of the monitor, which has no end, is waited for.
+const ANSWER: Duration = Duration::from_secs(2);
 /// Lines kept for a failure's report.
 const KEPT_LINES: usize = 60;
 
@@ -57,7 +63,10 @@ pub(super) enum End {
 
 /// Runs the machine until it powers off or hangs; `line` hears each line of its serial port.
 pub(super) fn run(machine: &Emulated<'_>, mut line: impl FnMut(&str)) -> Result<End> {
+    let dir = tempfile::tempdir()?;
+    let monitor = dir.path().join("monitor");
     let mut command = Command::new(QEMU);
+    command.arg("-monitor").arg(format!("unix:{},server=on,wait=off", monitor.display()));
     for disk in machine.disks {
         command.arg("-drive").arg(format!("file={},if=virtio,format=raw,cache=none", disk.display()));
     }
@@ -106,11 +115,28 @@ pub(super) fn run(machine: &Emulated<'_>, mut line: impl FnMut(&str)) -> Result<
         }
     };
     if hung {
+        tail.push_back(where_it_stands(&monitor));
         process.kill()?;
     }
     process.wait()?;
     let tail: String = tail.into_iter().collect();
     Ok(if hung { End::Hung(tail) } else { End::Off(tail) })
+}
+
+/// What QEMU's monitor says of a machine, or why it says nothing.
+fn where_it_stands(monitor: &Path) -> String {
+    let ask = || -> Result<String> {
+        let mut stream = UnixStream::connect(monitor)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        let mut answer = Vec::new();
+        for _ in 0..TIMES_ASKED {
+            stream.write_all(QUESTIONS)?;
+            // It ends by the timeout.
+            let _ = stream.read_to_end(&mut answer);
+        }
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    ask().unwrap_or_else(|error| format!("QEMU's monitor says nothing: {error:#}\n"))
 }
 
 /// Hands the outcomes among the lines on.
