@@ -5,7 +5,7 @@
 )]
 
 use protocol::service::{
-    Counts, HostStatus, Lease, REQUEST_MAX_BYTES, Registration, ServiceReply, ServiceRequest, StoreCodec,
+    Counts, HostStatus, Lease, REQUEST_MAX_BYTES, Registration, ServiceReply, ServiceRequest, StoreAccept, StoreCodec,
     StoreEviction, StoreSettings, VMS_PER_PAGE, VmStatus, VmsPage, decode_service_reply, decode_service_request,
     encode_service_reply, encode_service_request,
 };
@@ -87,10 +87,11 @@ fn what_a_vm_is_told_keeps_its_text() {
         eviction: StoreEviction::UsedFirst,
         deduplicates: true,
         stored_max_bytes: 4096,
+        accept: StoreAccept::BetterThanMean,
         accept_threshold_basis_points: 9000,
         recompress_after_ms: 5,
     };
-    let settings = r#"{"codec":"page-lz","eviction":"used-first","deduplicates":true,"stored_max_bytes":4096,"accept_threshold_basis_points":9000,"recompress_after_ms":5}"#;
+    let settings = r#"{"codec":"page-lz","eviction":"used-first","deduplicates":true,"stored_max_bytes":4096,"accept":"better-than-mean","accept_threshold_basis_points":9000,"recompress_after_ms":5}"#;
     let table = [
         (
             ServiceReply::Registered { lease, store },

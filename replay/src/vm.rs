@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use protocol::service::{Counts, Lease, StoreSettings};
+use protocol::service::{Counts, Lease, StoreAccept, StoreSettings};
 use protocol::{ShareSource, VmName};
-use tmem::{Client, ClientConfig, PAGE_SIZE};
+use tmem::{AcceptChoice, Client, ClientConfig, PAGE_SIZE};
 use trace::{FileReader, Operation, Player, Record, RecordedClient};
 use vmm::Share;
 
@@ -53,6 +53,11 @@ impl<'a> Vm<'a> {
         let max_stored_bytes = usize::try_from(settings.stored_max_bytes).unwrap_or(PAGE_SIZE).min(PAGE_SIZE);
         let config = ClientConfig {
             max_stored_bytes,
+            accept: match settings.accept {
+                StoreAccept::Any => AcceptChoice::Any,
+                StoreAccept::BetterThanMean => AcceptChoice::BetterThanMean,
+                StoreAccept::Unknown => AcceptChoice::default(),
+            },
             accept_threshold_basis_points: settings.accept_threshold_basis_points,
             ..header.config(SEED)
         };

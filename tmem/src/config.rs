@@ -42,6 +42,17 @@ impl EvictionChoice {
     }
 }
 
+/// Which pages come in, by what they compress to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AcceptChoice {
+    /// All of them.
+    #[default]
+    Any,
+    /// While the pages that are stored take more than five eighths of their size on average, only those that take less
+    /// than that average.
+    BetterThanMean,
+}
+
 /// Settings of one client.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -55,6 +66,9 @@ pub struct ClientConfig {
     pub eviction: EvictionChoice,
     /// A put that would be stored in more bytes than this is answered `POOR_RATIO`; [`PAGE_SIZE`] accepts every page.
     pub max_stored_bytes: usize,
+    /// Which pages are answered `POOR_RATIO` for what the others are stored in. As with `max_stored_bytes` no put is answered
+    /// before its page is compressed then: there is no staging.
+    pub accept: AcceptChoice,
     /// Once a put into a persistent pool was refused for want of room, new pages are answered `OVER_LIMIT` until what is held
     /// has fallen to this part of what was held then, in hundredths of a percent; it follows the limit. A page that
     /// replaces another needs no such room, and ephemeral pages make their own. 10000 refuses nothing.
@@ -83,6 +97,7 @@ impl ClientConfig {
             codec: CodecChoice::default(),
             eviction: EvictionChoice::default(),
             max_stored_bytes: PAGE_SIZE,
+            accept: AcceptChoice::default(),
             accept_threshold_basis_points: OFF_BASIS_POINTS,
             staging_bytes: 0,
             deduplicates: true,

@@ -41,7 +41,7 @@ mod statistics;
 
 pub use client::Client;
 pub use codec::Form;
-pub use config::{ClientConfig, CodecChoice, EvictionChoice, StoreError};
+pub use config::{AcceptChoice, ClientConfig, CodecChoice, EvictionChoice, StoreError};
 pub use guest::{BadFrame, GuestPages};
 pub use hypercall_abi::Status;
 pub use index::POOLS_MAX;

@@ -252,6 +252,18 @@ impl Counters {
         let values = self.shards.iter().map(|shard| shard.0[counter as usize].load(Ordering::Relaxed));
         values.fold(0, u64::wrapping_add)
     }
+
+    /// The present values of several groups of counters or gauges, each added up; in one pass over the sets.
+    pub(crate) fn sums<const N: usize>(&self, groups: [&[Counter]; N]) -> [u64; N] {
+        let mut sums = [0; N];
+        for Shard(values) in &self.shards {
+            for (sum, group) in sums.iter_mut().zip(groups) {
+                let values = group.iter().map(|counter| values[*counter as usize].load(Ordering::Relaxed));
+                *sum = values.fold(*sum, u64::wrapping_add);
+            }
+        }
+        sums
+    }
 }
 
 thread_local! {

@@ -1,8 +1,8 @@
 //! What a policy says about how stores work.
 
 use policy::Policy;
-use policy::schema::{CompressionAlgorithm, DedupScope, Eviction};
-use protocol::service::{StoreCodec, StoreEviction, StoreSettings};
+use policy::schema::{Accept, CompressionAlgorithm, DedupScope, Eviction};
+use protocol::service::{StoreAccept, StoreCodec, StoreEviction, StoreSettings};
 
 /// Size of a page in bytes.
 const PAGE_BYTES: u64 = 4096;
@@ -23,6 +23,10 @@ pub(super) fn of(policy: &Policy) -> StoreSettings {
         },
         deduplicates: policy.dedup.scope == DedupScope::Vm,
         stored_max_bytes: u32::try_from(stored_max).unwrap_or(u32::MAX),
+        accept: match policy.compression.accept {
+            Accept::Any => StoreAccept::Any,
+            Accept::BetterThanMean => StoreAccept::BetterThanMean,
+        },
         accept_threshold_basis_points: policy.pool.accept_threshold.or_all().basis_points(),
         recompress_after_ms: policy.compression.recompress.idle.as_ms(),
     }

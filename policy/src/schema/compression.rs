@@ -13,6 +13,8 @@ pub struct Compression {
     pub algorithm: CompressionAlgorithm,
     /// A page that would take more than this of a page's size is rejected; "off": it is kept as it is
     pub reject_above: PercentOrOff,
+    /// Which pages are accepted for what those that are stored take
+    pub accept: Accept,
     /// Compressing idle pages once more, smaller and slower
     pub recompress: Recompress,
 }
@@ -28,6 +30,18 @@ pub enum CompressionAlgorithm {
     Lz4,
     /// Small
     Zstd,
+}
+
+/// Which pages are accepted for what those that are stored take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Accept {
+    /// All
+    Any,
+    /// While those that are stored take more than five eighths of their size on average, only those that take less than
+    /// that average
+    BetterThanMean,
 }
 
 /// `compression.recompress`

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use class::{Class, ClassMemory, ClassName, ClassNameError, ClassTmem};
-pub use compression::{Compression, CompressionAlgorithm, Recompress};
+pub use compression::{Accept, Compression, CompressionAlgorithm, Recompress};
 pub use dedup::{Dedup, DedupScope};
 pub use host::{Host, Psi, PsiMark, Watermarks};
 pub use pool::{Eviction, Pool};

@@ -104,6 +104,7 @@ fn values_without_their_unit_or_form_are_told_what_would_be_right() {
         ),
         ("host.psi.soft.some_avg10 = nan", "`host.psi.soft.some_avg10`: NaN is no pressure"),
         ("compression.reject_above = \"on\"", "`compression.reject_above`: \"on\" is no percentage"),
+        ("compression.accept = \"all\"", "unknown variant `all`, expected `any` or `better-than-mean`"),
         ("pool.accept_threshold = 90", "`pool.accept_threshold`: \"90\" is no percentage"),
         ("class.gold.weight = -1", "`class.gold.weight`: invalid value: integer `-1`, expected u32"),
         ("class.\"go ld\".weight = 1", "`class.go ld`: \"go ld\" is no name of a class; write 1 to 64 of A-Z"),

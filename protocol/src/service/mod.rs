@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use request::{Counts, Registration, ServiceRequest};
 pub use status::{HostStatus, VmStatus, VmsPage};
-pub use to_vm::{Lease, ServiceReply, StoreCodec, StoreEviction, StoreSettings};
+pub use to_vm::{Lease, ServiceReply, StoreAccept, StoreCodec, StoreEviction, StoreSettings};
 
 use crate::wire::{decode, encode};
 use crate::{DecodeError, EncodeError, VERSION};

@@ -47,6 +47,9 @@ pub struct StoreSettings {
     pub deduplicates: bool,
     /// A page that would be stored in more bytes than this is rejected; at the size of a page none is.
     pub stored_max_bytes: u32,
+    /// Which pages are accepted for what those that are stored take. A service that does not say means any.
+    #[serde(default)]
+    pub accept: StoreAccept,
     /// A store that was full takes new persistent pages again at this part of what it held, in hundredths of a percent; at
     /// 10000 whenever one fits. A service that does not say means that.
     #[serde(default = "StoreSettings::never_waits")]
@@ -74,6 +77,20 @@ pub enum StoreCodec {
     /// Small.
     Zstd,
     /// One that only newer processes know: the receiver's own default.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Which pages are accepted for what those that are stored take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreAccept {
+    /// All.
+    #[default]
+    Any,
+    /// While those that are stored compress badly on average, only those that are better than that.
+    BetterThanMean,
+    /// What only newer processes know: the receiver's own default.
     #[serde(other)]
     Unknown,
 }

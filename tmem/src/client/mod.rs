@@ -9,6 +9,7 @@ mod invariants;
 mod merge;
 mod part;
 mod put;
+mod ratio;
 mod recompress;
 mod replace;
 mod room;

@@ -9,7 +9,7 @@ use crate::arena::NoRoom;
 use crate::codec::{Packed, Scratch, in_entry, with_scratch};
 use crate::guest::GuestPages;
 use crate::index::{Contents, Entry, Leaf, Object, Pool, PoolInUse, Pools};
-use crate::key::{Key, PAGE_SIZE, PoolKind};
+use crate::key::{Key, PoolKind};
 use crate::statistics::Counter;
 
 use super::Client;
@@ -97,7 +97,7 @@ impl Client {
 
     /// Whether puts may be answered before the page is compressed: not where the answer depends on what it compresses to.
     fn stages(&self) -> bool {
-        self.config.staging_bytes > 0 && self.config.max_stored_bytes >= PAGE_SIZE && !self.is_frozen()
+        self.config.staging_bytes > 0 && !self.asks_for_ratio() && !self.is_frozen()
     }
 
     /// Stores a page as it is, in a page of the staging buffer that was taken for it.
@@ -130,7 +130,7 @@ impl Client {
 
     fn store(&self, pool: &PoolInUse, key: Key, scratch: &mut Scratch) -> Status {
         let packed = scratch.pack(self.config.codec);
-        if matches!(packed, Packed::Stored(_, bytes) if bytes.len() > self.config.max_stored_bytes) {
+        if !self.is_worth_its_place(packed) {
             return Status::PoorRatio;
         }
         let mut status = Status::Busy;

@@ -1,10 +1,10 @@
 //! How a store works: what its configuration says, else what the policy of its host says.
 
 use policy::Policy;
-use policy::schema::{CompressionAlgorithm, DedupScope, Eviction as PolicyEviction};
-use protocol::service::{StoreCodec, StoreEviction, StoreSettings};
+use policy::schema::{Accept, CompressionAlgorithm, DedupScope, Eviction as PolicyEviction};
+use protocol::service::{StoreAccept, StoreCodec, StoreEviction, StoreSettings};
 use std::time::Duration;
-use tmem::{ClientConfig, CodecChoice, EvictionChoice, PAGE_SIZE};
+use tmem::{AcceptChoice, ClientConfig, CodecChoice, EvictionChoice, PAGE_SIZE};
 
 use crate::config::{Codec, Dedup, Eviction, TmemConfig};
 
@@ -15,6 +15,7 @@ pub struct StoreDefaults {
     eviction: EvictionChoice,
     deduplicates: bool,
     max_stored_bytes: usize,
+    accept: AcceptChoice,
     accept_threshold_basis_points: u32,
     recompress_after: Duration,
 }
@@ -34,6 +35,10 @@ impl From<&Policy> for StoreDefaults {
             },
             deduplicates: policy.dedup.scope == DedupScope::Vm,
             max_stored_bytes: stored_bytes(policy.compression.reject_above.or_all().of(PAGE_SIZE as u64)),
+            accept: match policy.compression.accept {
+                Accept::Any => AcceptChoice::Any,
+                Accept::BetterThanMean => AcceptChoice::BetterThanMean,
+            },
             accept_threshold_basis_points: policy.pool.accept_threshold.or_all().basis_points(),
             recompress_after: policy.compression.recompress.idle.duration(),
         }
@@ -58,6 +63,11 @@ impl From<StoreSettings> for StoreDefaults {
             },
             deduplicates: settings.deduplicates,
             max_stored_bytes: stored_bytes(settings.stored_max_bytes.into()),
+            accept: match settings.accept {
+                StoreAccept::Any => AcceptChoice::Any,
+                StoreAccept::BetterThanMean => AcceptChoice::BetterThanMean,
+                StoreAccept::Unknown => AcceptChoice::default(),
+            },
             accept_threshold_basis_points: settings.accept_threshold_basis_points,
             recompress_after: Duration::from_millis(settings.recompress_after_ms),
         }
@@ -86,6 +96,7 @@ impl StoreDefaults {
             }),
             deduplicates: tmem.dedup.map_or(self.deduplicates, |dedup| dedup == Dedup::Vm),
             max_stored_bytes: self.max_stored_bytes,
+            accept: self.accept,
             accept_threshold_basis_points: self.accept_threshold_basis_points,
             staging_bytes: tmem.staging_bytes,
             ..ClientConfig::new(tmem.limit_bytes, hash_seed)

@@ -6,13 +6,13 @@ use std::thread;
 
 use event_manager::{EventManager, SubscriberOps};
 use protocol::service::{
-    Registration, ServiceReply, ServiceRequest, StoreCodec, StoreEviction, StoreSettings, decode_service_request,
-    encode_service_reply,
+    Registration, ServiceReply, ServiceRequest, StoreAccept, StoreCodec, StoreEviction, StoreSettings,
+    decode_service_request, encode_service_reply,
 };
 use protocol::{Refusal, RefusalKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tmem::{Client, ClientConfig, CodecChoice, EvictionChoice, Key, ObjectId, PoolKind, Status};
+use tmem::{AcceptChoice, Client, ClientConfig, CodecChoice, EvictionChoice, Key, ObjectId, PoolKind, Status};
 use vm_memory::{Bytes, GuestAddress};
 
 use super::*;
@@ -46,6 +46,7 @@ fn registered(mib: u64) -> ServiceReply {
         eviction: StoreEviction::Unknown,
         deduplicates: false,
         stored_max_bytes: u32::MAX,
+        accept: StoreAccept::BetterThanMean,
         accept_threshold_basis_points: 9000,
         recompress_after_ms: 0,
     };
@@ -284,7 +285,7 @@ fn a_store_works_as_the_service_says_where_its_own_configuration_does_not() {
     let config = defaults.client_config(&tmem, [0; 2]);
     assert_eq!((config.codec, config.deduplicates), (CodecChoice::Zstd, false));
     assert_eq!((config.eviction, config.max_stored_bytes), (EvictionChoice::default(), 4096));
-    assert_eq!(config.accept_threshold_basis_points, 9000);
+    assert_eq!((config.accept, config.accept_threshold_basis_points), (AcceptChoice::BetterThanMean, 9000));
     assert_eq!(defaults.recompress_after(&tmem), None);
     let own = TmemConfig {
         codec: Some(Codec::Lz4),
@@ -305,6 +306,7 @@ fn the_empty_policy_is_what_a_store_does_by_default() {
         eviction: StoreEviction::Unknown,
         deduplicates: ClientConfig::new(0, [0; 2]).deduplicates,
         stored_max_bytes: 4096,
+        accept: StoreAccept::Unknown,
         accept_threshold_basis_points: ClientConfig::new(0, [0; 2]).accept_threshold_basis_points,
         recompress_after_ms: 60_000,
     };

@@ -10,6 +10,7 @@ mod limit;
 mod part;
 mod pools;
 mod put;
+mod ratio;
 mod recompress;
 mod staging;
 mod tiers;

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use tmem::{Client, ClientConfig, PAGE_SIZE, Page, Status};
+use tmem::{AcceptChoice, Client, ClientConfig, PAGE_SIZE, Page, Status};
 
 use super::{OBJECT, configured, ephemeral, key, persistent};
 use crate::guest::{BAD, Guest, get, put};
@@ -140,11 +140,14 @@ fn only_what_was_staged_before_the_mark_is_compressed() {
 
 #[test]
 fn a_put_that_asks_for_a_ratio_is_answered_by_the_ratio() {
-    let config = ClientConfig { staging_bytes: BYTES, max_stored_bytes: 2048, ..ClientConfig::new(1 << 30, [1, 2]) };
-    let client = configured(config);
+    let config = ClientConfig { staging_bytes: BYTES, ..ClientConfig::new(1 << 30, [1, 2]) };
+    let client = configured(ClientConfig { max_stored_bytes: 2048, ..config.clone() });
     let pool = persistent(&client);
     assert_eq!(put(&client, key(pool, 0), random(0)), Status::PoorRatio);
     assert_eq!(put(&client, key(pool, 0), sparse(1)), Status::Ok);
+    assert_eq!(client.statistics().staged_pages, 0);
+    let client = configured(ClientConfig { accept: AcceptChoice::BetterThanMean, ..config });
+    assert_eq!(put(&client, key(persistent(&client), 0), sparse(1)), Status::Ok);
     assert_eq!(client.statistics().staged_pages, 0);
 }
 
