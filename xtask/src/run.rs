@@ -53,7 +53,7 @@ pub fn test(arguments: &Arguments) -> Result<()> {
 }
 
 /// What is too long for every change: every case on every kernel, the store's tests under AddressSanitizer and valgrind, its
-/// ownership rule under loom, and a long life of a store.
+/// ownership rule, of pages alone and of shares, under loom, and a long life of a store.
 pub fn soak(arguments: &Arguments) -> Result<()> {
     requirements::install_to_soak()?;
     let shell = workspace()?;
