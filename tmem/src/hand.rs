@@ -70,6 +70,14 @@ impl Hand {
         self.0.lock().pop_front()
     }
 
+    /// The oldest leaf, which becomes the newest. Other than one that was taken, it stays where others find it.
+    pub(crate) fn rotate(&self) -> Option<Arc<Leaf>> {
+        let mut queue = self.0.lock();
+        let leaf = queue.pop_front()?;
+        queue.push_back(&leaf);
+        Some(leaf)
+    }
+
     /// Puts a leaf back as the newest, unless it is gone.
     pub(crate) fn requeue(&self, leaf: &Arc<Leaf>) {
         let mut queue = self.0.lock();

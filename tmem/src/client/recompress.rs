@@ -70,11 +70,10 @@ impl Client {
     fn pass_leaves(&self, pass: &mut Pass<impl FnMut() -> bool>) -> bool {
         for hand in self.hands(pass.kind) {
             for _ in 0..hand.places() {
-                let Some(leaf) = hand.next() else { break };
+                // It stays in the queue: who evicts meanwhile must not miss it.
+                let Some(leaf) = hand.rotate() else { break };
                 let Some(object) = leaf.object() else { continue };
-                let passed = self.pass_leaf(&object, &leaf, pass);
-                hand.requeue(&leaf);
-                if !passed {
+                if !self.pass_leaf(&object, &leaf, pass) {
                     return false;
                 }
             }

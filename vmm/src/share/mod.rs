@@ -113,6 +113,7 @@ impl Share {
         let client = self.store.client();
         if client.used_bytes() > client.limit_bytes() {
             client.reclaim(u64::MAX);
+            client.flush_ephemeral(client.used_bytes().saturating_sub(client.limit_bytes()));
         }
     }
 

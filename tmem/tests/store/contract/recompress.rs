@@ -137,3 +137,14 @@ fn at_the_limit_it_does_what_there_is_room_for() {
     }
     client.check_invariants();
 }
+
+#[test]
+fn a_cut_while_a_leaf_is_worked_on_takes_its_pages_too() {
+    let (client, _) = filled(ephemeral);
+    client.recompress(|| {
+        client.set_limit(0);
+        true
+    });
+    assert_eq!(client.statistics().ephemeral_pages, 0);
+    client.check_invariants();
+}
