@@ -7,6 +7,7 @@
 //! <root>/<kind>/<name>/    a finished entry: it appears whole, by a rename, and its content never changes afterwards;
 //!                          its time is that of its last use
 //! <root>/apt/<suite>/      apt's private state, partial downloads included
+//! <root>/scratch/          what a program that uses the cache needs only while it runs
 //! ```
 
 use std::{
@@ -19,8 +20,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
 use crate::tree::sources_in;
+
+/// Nothing runs this long: who had that directory was killed.
+const LEFT_BEHIND: Duration = Duration::from_hours(24);
 
 /// The directory where kernels, modules and images are kept between runs.
 ///
@@ -59,6 +64,18 @@ impl Cache {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// A directory on the cache's disk for what is needed only while a program runs. It is the program's to remove;
+    /// what a killed one left goes a day later.
+    ///
+    /// # Errors
+    /// Where it cannot be made, or an old one in it cannot be removed.
+    pub fn scratch(&self) -> Result<TempDir> {
+        let scratch = self.root.join("scratch");
+        self.drop_unused("scratch", LEFT_BEHIND)?;
+        fs::create_dir_all(&scratch)?;
+        Ok(TempDir::new_in(scratch)?)
     }
 
     /// Removes everything the cache holds.

@@ -34,8 +34,9 @@ use crate::{
     module_tree::ModuleTree,
 };
 
-/// Images change with every build of what they hold; older ones are dropped when a new one is made.
-const UNUSED_FOR: Duration = Duration::from_hours(24);
+/// Images of some 30 MB change with every build of what they hold and take a second to make; older ones are dropped
+/// when a new one is made.
+const UNUSED_FOR: Duration = Duration::from_hours(3);
 /// Debian's statically linked busybox, package `busybox-static`.
 const BUSYBOX: &str = "/bin/busybox";
 

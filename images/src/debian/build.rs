@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Disks nobody asked for in this long are dropped when another is made.
-const UNUSED_FOR: Duration = Duration::from_hours(7 * 24);
+const UNUSED_FOR: Duration = Duration::from_hours(2 * 24);
 /// Where the driver's package is while it is installed.
 const PACKAGE: &str = "/root/driver.deb";
 

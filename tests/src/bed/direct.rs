@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) -> Result<String> {
     let guest = GuestFiles::of(images, job)?;
     // Not in /tmp, which may be memory: the demo compares with a disk.
-    let directory = tempfile::tempdir_in(images.scratch())?;
+    let directory = images.scratch()?;
     let of_kernel = directory.path().join("images").join(&job.kernel);
     fs::create_dir_all(&of_kernel)?;
     fs::copy(&guest.kernel, of_kernel.join("bzImage"))?;

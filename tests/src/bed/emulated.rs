@@ -8,9 +8,9 @@ use super::files::GuestFiles;
 use super::qemu::{self, CPU, Emulated, End, HEARTBEAT};
 use super::{Images, Job, Outcome};
 use anyhow::Result;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tempfile::NamedTempFile;
 
 /// What the host has: room for the images twice (archive and files), a guest, and its store.
 const MEMORY_MIB: u32 = 3072;
@@ -51,8 +51,9 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
 
 fn run_host(images: &Images, guest: &GuestFiles, initramfs: &Path, heard: &mut dyn FnMut(Outcome)) -> Result<End> {
     let kernel = images.host_kernel()?;
-    let disk = NamedTempFile::new_in(images.scratch())?;
-    disk.as_file().set_len(DISK_BYTES)?;
+    let scratch = images.scratch()?;
+    let disk = scratch.path().join("disk");
+    File::create(&disk)?.set_len(DISK_BYTES)?;
     let lent: Vec<_> = guest.disks.iter().flatten().map(PathBuf::as_path).collect();
     let machine = Emulated {
         cpu: &format!("{CPU},+svm,+npt"),
@@ -63,7 +64,7 @@ fn run_host(images: &Images, guest: &GuestFiles, initramfs: &Path, heard: &mut d
         cmdline: "tmem.emulated-host",
         silence: SILENCE,
         console: images.console,
-        disks: &[disk.path()],
+        disks: &[&disk],
         // In the order of the cases' names for them, after the host's own.
         lent: &lent,
     };

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use images::initramfs::Builder;
 use images::kernels::{self, Kernel};
 use images::{Cache, driver, programs};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use tempfile::TempDir;
 
 /// The kernel of the emulated host.
 const HOST_KERNEL: &str = "6.12";
@@ -58,9 +59,9 @@ impl Images {
         Self { console, ..self }
     }
 
-    /// A directory on a real disk of this machine.
-    pub(super) fn scratch(&self) -> &Path {
-        self.cache.root()
+    /// A directory on a real disk of this machine, gone with what is returned.
+    pub(super) fn scratch(&self) -> Result<TempDir> {
+        self.cache.scratch()
     }
 
     /// The kernel of that name.

@@ -6,8 +6,8 @@ use super::{Images, Job, Outcome};
 use crate::host::make_ext4;
 use crate::marker;
 use anyhow::Result;
+use std::fs::File;
 use std::time::{Duration, Instant};
-use tempfile::NamedTempFile;
 
 const MEMORY_MIB: u32 = 256;
 /// Size of its disk, which has an empty ext4 and is a sparse file of this machine.
@@ -22,9 +22,10 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
     let mut last = String::new();
     for case in &job.cases {
         let started = Instant::now();
-        let disk = NamedTempFile::new_in(images.scratch())?;
-        disk.as_file().set_len(DISK_BYTES)?;
-        make_ext4(disk.path())?;
+        let scratch = images.scratch()?;
+        let disk = scratch.path().join("disk");
+        File::create(&disk)?.set_len(DISK_BYTES)?;
+        make_ext4(&disk)?;
         let machine = Emulated {
             cpu: CPU,
             cpus: 2,
@@ -34,7 +35,7 @@ pub(super) fn run(images: &Images, job: &Job, heard: &mut dyn FnMut(Outcome)) ->
             cmdline: &format!("loglevel=4 oops=panic panic_on_warn=1 watchdog_thresh=60 tmem.case={}", case.name),
             silence: SILENCE,
             console: images.console,
-            disks: &[disk.path()],
+            disks: &[&disk],
             lent: &[],
         };
         let (mut ended, mut notes) = (None, Vec::new());
