@@ -10,8 +10,9 @@ use super::Client;
 impl Client {
     /// Sets the most bytes that ephemeral pages may [take](crate::Statistics::ephemeral_taken_bytes); above the limit of the
     /// client it means nothing. What is above goes at once; from then on a put into an ephemeral pool takes the room of older
-    /// ephemeral pages, and is answered `OVER_LIMIT` where there are none. Puts under way may end above it, by a page and
-    /// its index each.
+    /// ephemeral pages, and is answered `OVER_LIMIT` where there are none; also where the oldest, as many as a put may
+    /// drop, are same-filled and so took next to no room: they are gone for the next one. Puts under way may end above
+    /// it, by a page and its index each.
     pub fn set_ephemeral_limit(&self, bytes: u64) {
         self.ephemeral_limit.store(bytes, Ordering::Relaxed);
         while self.ephemeral_excess(0) > 0 && self.flush_ephemeral(self.ephemeral_excess(0)) > 0 {}
