@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// What the host has: room for the images twice (archive and files), a guest, and its store.
 const MEMORY_MIB: u32 = 3072;
+/// Timers tick by themselves: QEMU's nested SVM now and then loses an interrupt, and with a timer that is set anew by each
+/// interrupt nothing that sleeps would ever wake again.
+const HOST_CMDLINE: &str = "tmem.emulated-host nohz=off highres=off";
 /// Size of the host's own disk, a sparse file of this machine.
 const DISK_BYTES: u64 = 1 << 30;
 /// Many heartbeats.
@@ -61,7 +64,7 @@ fn run_host(images: &Images, guest: &GuestFiles, initramfs: &Path, heard: &mut d
         memory_mib: MEMORY_MIB,
         kernel: &kernel.bzimage,
         initramfs,
-        cmdline: "tmem.emulated-host",
+        cmdline: HOST_CMDLINE,
         silence: SILENCE,
         console: images.console,
         disks: &[&disk],

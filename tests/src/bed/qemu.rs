@@ -65,8 +65,12 @@ pub(super) enum End {
 pub(super) fn run(machine: &Emulated<'_>, mut line: impl FnMut(&str)) -> Result<End> {
     let dir = tempfile::tempdir()?;
     let monitor = dir.path().join("monitor");
-    let mut command = Command::new(QEMU);
-    command.arg("-monitor").arg(format!("unix:{},server=on,wait=off", monitor.display()));
+    // It would go on for hours where we are killed.
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", QEMU])
+        .arg("-monitor")
+        .arg(format!("unix:{},server=on,wait=off", monitor.display()));
     for disk in machine.disks {
         command.arg("-drive").arg(format!("file={},if=virtio,format=raw,cache=none", disk.display()));
     }
