@@ -23,7 +23,7 @@
 /**
  * struct tmem_batch - a batch being collected on this CPU
  * @entries: the CPU's page of entries
- * @area: where the pages live
+ * @area: where the pages that are added next live
  * @call: TMEM_CALL_PUT, TMEM_CALL_GET or TMEM_CALL_FLUSH_RANGE
  * @flags: flags of each call
  * @count: entries collected

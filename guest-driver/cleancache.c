@@ -8,8 +8,9 @@
  *
  * What keeps a page from being stale is the kernel's: it asks, puts and
  * invalidates with the page locked, and invalidates before it lets new data be
- * the page's. So every invalidate is a call made at once, and a put that is not
- * accepted has dropped the older page (the host's promise).
+ * the page's. So every invalidate is a call made at once, and a put that is
+ * rejected has dropped the older page (the host's promise). Only puts wait, in
+ * the buffer of cleancache_buffer.h.
  *
  * Puts and most invalidates come under the lock of the file's page tree with
  * interrupts off; nothing here sleeps but mounting.
@@ -21,12 +22,14 @@
 #include <linux/cleancache.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/page-flags.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/xarray.h>
 
 #include "batch.h"
+#include "cleancache_buffer.h"
 #include "counters.h"
 
 /**
@@ -36,15 +39,13 @@
  * @puts: puts that the store has accepted
  * @empty_at: @puts as it was before the store was asked and said that the pool
  *	is empty; as long as they are equal it need not be asked
- * @distrusted: an invalidate has failed, so an old page may be there
- * @rcu: for who looks at it while the file system is unmounted
+ * @distrusted: a put or an invalidate has failed, so an old page may be there
  */
 struct tmem_clean_pool {
 	u32 id;
 	atomic_long_t puts;
 	long empty_at;
 	bool distrusted;
-	struct rcu_head rcu;
 };
 
 /* By id. Looked up without a lock. */
@@ -105,14 +106,15 @@ static int tmem_clean_get(struct tmem_clean_pool *pool,
 			  struct page *page)
 {
 	struct tmem_area file = tmem_clean_file(pool, key);
-	long puts = atomic_long_read(&pool->puts);
 	s32 status;
+	long puts;
 
-	if (index > U32_MAX || READ_ONCE(pool->distrusted) ||
-	    READ_ONCE(pool->empty_at) == puts) {
-		tmem_count(TMEM_CLEANCACHE_GETS_SPARED);
-		return -ENOENT;
-	}
+	if (index > U32_MAX || READ_ONCE(pool->distrusted))
+		goto spare;
+	tmem_clean_buffer_send_page(&file, index);
+	puts = atomic_long_read(&pool->puts);
+	if (READ_ONCE(pool->empty_at) == puts)
+		goto spare;
 	status = tmem_batch_one(TMEM_CALL_GET, TMEM_GET_EXCLUSIVE, &file, index,
 				page_to_pfn(page));
 	switch (status) {
@@ -128,6 +130,23 @@ static int tmem_clean_get(struct tmem_clean_pool *pool,
 		break;
 	}
 	return -ENOENT;
+
+spare:
+	tmem_count(TMEM_CLEANCACHE_GETS_SPARED);
+	return -ENOENT;
+}
+
+/*
+ * A call has failed that would have dropped an older page. The host breaks its
+ * promise, so nothing of the pool may be believed any more.
+ */
+static void tmem_clean_distrust(struct tmem_clean_pool *pool, s32 status)
+{
+	if (READ_ONCE(pool->distrusted))
+		return;
+	WRITE_ONCE(pool->distrusted, true);
+	pr_err("cleancache: pool %u cannot be invalidated (status %d) and is not used any more\n",
+	       pool->id, status);
 }
 
 static int tmem_clean_get_page(int id, struct cleancache_filekey key,
@@ -142,6 +161,18 @@ static int tmem_clean_get_page(int id, struct cleancache_filekey key,
 		err = tmem_clean_get(pool, &key, index, page);
 	rcu_read_unlock();
 	return err;
+}
+
+/* Drops what the store has of a page. */
+static void tmem_clean_drop(struct tmem_clean_pool *pool,
+			    const struct tmem_area *file, u32 index)
+{
+	s32 status;
+
+	tmem_clean_buffer_send_page(file, index);
+	status = tmem_batch_one(TMEM_CALL_FLUSH_RANGE, 0, file, index, 1);
+	if (status != TMEM_STATUS_OK)
+		tmem_clean_distrust(pool, status);
 }
 
 /*
@@ -160,11 +191,29 @@ static void tmem_clean_put(struct tmem_clean_pool *pool,
 		tmem_count(TMEM_CLEANCACHE_DECLINED);
 		return;
 	}
+	/* To copy it would be to read it. */
+	if (PageHWPoison(page)) {
+		tmem_count(TMEM_CLEANCACHE_DECLINED);
+		tmem_clean_drop(pool, &file, index);
+		return;
+	}
 	tmem_count(TMEM_CLEANCACHE_PUTS);
-	if (tmem_batch_one(TMEM_CALL_PUT, 0, &file, index,
-			   page_to_pfn(page)) == TMEM_STATUS_OK)
-		/* After the put: who reads the new number has asked after it. */
+	tmem_clean_buffer_put(&file, index, page);
+}
+
+/* The store has answered a put: accepted it, rejected it, or failed. */
+static void tmem_clean_put_answered(u32 id, s32 status)
+{
+	struct tmem_clean_pool *pool;
+
+	rcu_read_lock();
+	pool = xa_load(&tmem_clean_pools, id);
+	/* After the put: who reads the new number asks after it. */
+	if (pool && status == TMEM_STATUS_OK)
 		atomic_long_inc(&pool->puts);
+	else if (pool && status < 0)
+		tmem_clean_distrust(pool, status);
+	rcu_read_unlock();
 }
 
 /* Under the lock of the file's page tree, interrupts off. */
@@ -180,19 +229,6 @@ static void tmem_clean_put_page(int id, struct cleancache_filekey key,
 	rcu_read_unlock();
 }
 
-/*
- * The store has answered an invalidate. It fails only where the host breaks its
- * promise; then nothing of the pool may be believed any more.
- */
-static void tmem_clean_invalidated(struct tmem_clean_pool *pool, s32 status)
-{
-	if (status == TMEM_STATUS_OK || READ_ONCE(pool->distrusted))
-		return;
-	WRITE_ONCE(pool->distrusted, true);
-	pr_err("cleancache: pool %u cannot be invalidated (status %d) and is not used any more\n",
-	       pool->id, status);
-}
-
 /* Interrupts may be off and the lock of the file's page tree held. */
 static void tmem_clean_invalidate_page(int id, struct cleancache_filekey key,
 				       pgoff_t index)
@@ -205,9 +241,7 @@ static void tmem_clean_invalidate_page(int id, struct cleancache_filekey key,
 	if (pool && index <= U32_MAX) {
 		file = tmem_clean_file(pool, &key);
 		tmem_count(TMEM_CLEANCACHE_FLUSHES);
-		tmem_clean_invalidated(pool,
-				       tmem_batch_one(TMEM_CALL_FLUSH_RANGE, 0,
-						      &file, index, 1));
+		tmem_clean_drop(pool, &file, index);
 	}
 	rcu_read_unlock();
 }
@@ -217,12 +251,15 @@ static void tmem_clean_invalidate_inode(int id, struct cleancache_filekey key)
 {
 	struct tmem_clean_pool *pool;
 	struct tmem_area file;
+	s32 status;
 
 	rcu_read_lock();
 	pool = xa_load(&tmem_clean_pools, id);
 	if (pool) {
 		file = tmem_clean_file(pool, &key);
-		tmem_clean_invalidated(pool, tmem_flush_object(&file));
+		status = tmem_clean_buffer_flush_file(&file);
+		if (status != TMEM_STATUS_OK)
+			tmem_clean_distrust(pool, status);
 	}
 	rcu_read_unlock();
 }
@@ -234,8 +271,11 @@ static void tmem_clean_invalidate_fs(int id)
 
 	if (!pool)
 		return;
+	/* Then nobody uses it, and nothing more of it is put. */
+	synchronize_rcu();
+	tmem_clean_buffer_send_all();
 	tmem_pool_destroy(pool->id);
-	kfree_rcu(pool, rcu);
+	kfree(pool);
 }
 
 static const struct cleancache_ops tmem_clean_ops = {
@@ -250,10 +290,15 @@ static const struct cleancache_ops tmem_clean_ops = {
 
 int tmem_cleancache_register(void)
 {
-	int err = cleancache_register_ops(&tmem_clean_ops);
+	int err = tmem_clean_buffer_init(tmem_clean_put_answered);
 
 	if (err)
 		return err;
+	err = cleancache_register_ops(&tmem_clean_ops);
+	if (err) {
+		tmem_clean_buffer_exit();
+		return err;
+	}
 	__module_get(THIS_MODULE);
 	pr_info("cleancache: the module cannot be unloaded any more\n");
 	return 0;

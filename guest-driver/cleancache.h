@@ -21,7 +21,7 @@ static inline bool tmem_cleancache_supported(void)
 /*
  * Registers with cleancache, for all file systems mounted and to come. There
  * is no way back: the module stays until the guest ends. -EBUSY: somebody else
- * has registered.
+ * has registered; -ENOMEM.
  */
 int tmem_cleancache_register(void);
 #else

@@ -63,7 +63,8 @@ static void tmem_start_cleancache(void)
 
 	if (!err)
 		return;
-	pr_err("cleancache is taken (%d): going on without it\n", err);
+	pr_err("no cleancache, %s (%d): going on without it\n",
+	       err == -EBUSY ? "it is taken" : "no memory", err);
 	tmem_use_cleancache = false;
 }
 

@@ -3,6 +3,7 @@
 mod backing_disk;
 mod boot;
 mod cleancache;
+mod cleancache_cost;
 mod control;
 mod counts;
 mod debian;
@@ -88,6 +89,7 @@ pub const ALL: &[Case] = &[
     frontswap::HUGE_PAGES_CASE,
     cleancache::CASE,
     cleancache::LARGE_CASE,
+    cleancache_cost::CASE,
     disk_cache::CASE,
     disk_cache_file_systems::CASE,
     disk_cache_scan::CASE,
