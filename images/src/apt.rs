@@ -141,15 +141,18 @@ pub(crate) fn unpack(deb: &Path, into: &Path) -> Result<()> {
     Run::new("dpkg").arg("-x").arg(deb).arg(into).done()
 }
 
-/// What the machine's apt says of proxies, each as a line of its configuration: for programs that leave it aside.
-pub(crate) fn proxies() -> Result<Vec<String>> {
+/// What the machine's apt says of its way to a mirror, proxies and whether its index may be old, each as a line of its
+/// configuration: for programs that leave it aside.
+pub(crate) fn mirror_settings() -> Result<Vec<String>> {
     let settings = Run::new("apt-config").args(["--format", "%F \"%v\";%n", "dump"]).text()?;
-    Ok(settings.lines().filter(|line| is_proxy(line)).map(str::to_owned).collect())
+    Ok(settings.lines().filter(|line| is_of_mirrors(line)).map(str::to_owned).collect())
 }
 
-fn is_proxy(line: &str) -> bool {
+fn is_of_mirrors(line: &str) -> bool {
     let (name, value) = line.split_once(' ').unwrap_or((line, ""));
-    name.starts_with("Acquire::") && name.to_ascii_lowercase().contains("proxy") && value != "\"\";"
+    let name = name.to_ascii_lowercase();
+    let asked = name == "acquire::check-valid-until" || (name.starts_with("acquire::") && name.contains("proxy"));
+    asked && value != "\"\";"
 }
 
 /// Read by apt after the machine's own configuration, so that proxies and credentials stay as they are there.
@@ -214,11 +217,12 @@ mod tests {
     }
 
     #[test]
-    fn only_proxies_that_are_set_are_taken() {
-        assert!(is_proxy("Acquire::http::Proxy \"http://proxy.example:3142\";"));
-        assert!(!is_proxy("Acquire::http::Proxy \"\";"));
-        assert!(!is_proxy("Acquire::Languages \"proxy\";"));
-        assert!(!is_proxy("APT::Proxy \"http://proxy.example\";"));
+    fn only_settings_of_mirrors_are_taken() {
+        assert!(is_of_mirrors("Acquire::http::Proxy \"http://proxy.example:3142\";"));
+        assert!(is_of_mirrors("Acquire::Check-Valid-Until \"false\";"));
+        assert!(!is_of_mirrors("Acquire::http::Proxy \"\";"));
+        assert!(!is_of_mirrors("Acquire::Languages \"proxy\";"));
+        assert!(!is_of_mirrors("APT::Proxy \"http://proxy.example\";"));
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn make(system: &System, suite: &Suite, staging: &Path) -> Result<()> {
         .args(["--quiet", "--variant=minbase", "--format=tar"])
         .arg(format!("--include={}", system.all_packages()))
         .arg("--customize-hook=chroot \"$1\" passwd --quiet --delete root");
-    for option in apt::proxies()? {
+    for option in apt::mirror_settings()? {
         command = command.arg(format!("--aptopt={option}"));
     }
     if let Some(driver) = &system.driver {
