@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use protocol::service::{Counts, Lease, StoreAccept, StoreSettings};
+use protocol::service::{Counts, Lease, StoreSettings};
 use protocol::{ShareSource, VmName};
-use tmem::{AcceptChoice, Client, ClientConfig, PAGE_SIZE};
+use tmem::Client;
 use trace::{FileReader, Operation, Player, Record, RecordedClient};
-use vmm::Share;
+use vmm::{Share, StoreDefaults};
 
 use crate::error::Error;
 use crate::recording::Recording;
@@ -50,17 +50,7 @@ impl<'a> Vm<'a> {
     pub(crate) fn start(recording: &'a Recording, start_us: u64, settings: StoreSettings) -> Result<Self, Error> {
         let trace = trace::open(recording.path()).map_err(|source| broken(recording, source))?;
         let header = trace.header();
-        let max_stored_bytes = usize::try_from(settings.stored_max_bytes).unwrap_or(PAGE_SIZE).min(PAGE_SIZE);
-        let config = ClientConfig {
-            max_stored_bytes,
-            accept: match settings.accept {
-                StoreAccept::Any => AcceptChoice::Any,
-                StoreAccept::BetterThanMean => AcceptChoice::BetterThanMean,
-                StoreAccept::Unknown => AcceptChoice::default(),
-            },
-            accept_threshold_basis_points: settings.accept_threshold_basis_points,
-            ..header.config(SEED)
-        };
+        let config = StoreDefaults::from(settings).over(header.config(SEED));
         let client = Client::new(config).map_err(|source| Error::Store { vm: recording.vm().clone(), source })?;
         let client = Arc::new(client);
         let share = Share::new(RecordedClient::from(Arc::clone(&client)), header.limit_bytes, ShareSource::Service);

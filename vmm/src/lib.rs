@@ -26,4 +26,4 @@ pub mod vcpu;
 pub mod vm;
 
 pub use machine::{Ending, Error, RunOptions, run};
-pub use share::Share;
+pub use share::{Share, StoreDefaults};

@@ -83,7 +83,7 @@ impl StoreDefaults {
     /// The configuration of a store. It begins with a limit of nothing.
     #[must_use]
     pub fn client_config(&self, tmem: &TmemConfig, hash_seed: [u64; 2]) -> ClientConfig {
-        ClientConfig {
+        self.over(ClientConfig {
             codec: tmem.codec.map_or(self.codec, |codec| match codec {
                 Codec::Lz4 => CodecChoice::Lz4,
                 Codec::Zstd => CodecChoice::Zstd,
@@ -95,12 +95,18 @@ impl StoreDefaults {
                 Eviction::Fifo => EvictionChoice::Fifo,
             }),
             deduplicates: tmem.dedup.map_or(self.deduplicates, |dedup| dedup == Dedup::Vm),
-            max_stored_bytes: self.max_stored_bytes,
-            accept: self.accept,
-            accept_threshold_basis_points: self.accept_threshold_basis_points,
             staging_bytes: tmem.staging_bytes,
             ..ClientConfig::new(tmem.limit_bytes, hash_seed)
-        }
+        })
+    }
+
+    /// A configuration with what no VM's own says as it is here.
+    #[must_use]
+    pub fn over(&self, mut config: ClientConfig) -> ClientConfig {
+        config.max_stored_bytes = self.max_stored_bytes;
+        config.accept = self.accept;
+        config.accept_threshold_basis_points = self.accept_threshold_basis_points;
+        config
     }
 
     /// How long a page must not have been loaded to be compressed once more, if ever.
