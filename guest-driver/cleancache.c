@@ -13,7 +13,7 @@
  * the buffer of cleancache_buffer.h.
  *
  * Puts and most invalidates come under the lock of the file's page tree with
- * interrupts off; nothing here sleeps but mounting.
+ * interrupts off; nothing here sleeps but mounting and unmounting.
  */
 #include "cleancache.h"
 

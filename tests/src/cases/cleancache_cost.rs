@@ -1,6 +1,7 @@
 //! What a second page cache costs the first read of files, a page a call and many, and what it saves the next.
 
-use super::exactness::{host_counter, ratio};
+use super::exactness::host_counter;
+use super::figures::{median, ratio};
 use crate::case::{Case, Runs};
 use crate::guest::{Counters, Guest, open_all};
 use crate::host::{Host, Spec};
@@ -53,18 +54,12 @@ fn host(host: &mut Host) -> Result<()> {
                 format!("{entries:.1} pages a call")
             }
         };
-        let first = median(of_it().map(|read| read.first));
-        let again = median(of_it().map(|read| read.again));
+        let first = median(of_it().map(|read| read.first)).context("no read")?;
+        let again = median(of_it().map(|read| read.again)).context("no read")?;
         host.note(format!("{what}: {first:.2} s for {pages} pages, again {again:.2} s"));
     }
     vm.go()?;
     vm.finish()
-}
-
-fn median(seconds: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<_> = seconds.collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }
 
 fn guest(guest: &mut Guest) -> Result<()> {

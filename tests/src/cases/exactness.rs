@@ -125,9 +125,3 @@ pub(super) fn disk_cache_is_exact(guest: &Counters, host: &VmReport) -> Result<(
     }
     Ok(())
 }
-
-/// Entries a call, for a note.
-#[expect(clippy::cast_precision_loss, reason = "for people, with no digit behind the point")]
-pub(super) fn ratio((entries, calls): (u64, u64)) -> f64 {
-    entries as f64 / calls.max(1) as f64
-}

@@ -1,6 +1,7 @@
 //! A process of 1.6 times the guest's memory, every page checked, swapped into the store.
 
-use super::exactness::{Headers, both_sides_agree, host_counter, ratio, swap_device_is_exact};
+use super::exactness::{Headers, both_sides_agree, host_counter, swap_device_is_exact};
+use super::figures::ratio;
 use crate::case::{Case, Runs};
 use crate::guest::{Counters, Guest};
 use crate::host::{Host, Spec};

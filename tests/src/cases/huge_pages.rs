@@ -1,6 +1,7 @@
 //! Transparent huge pages, forced on: whole huge pages reach the swap path of a device that is not rotational.
 
-use super::exactness::{Headers, both_sides_agree, ratio, swap_device_is_exact};
+use super::exactness::{Headers, both_sides_agree, swap_device_is_exact};
+use super::figures::ratio;
 use crate::case::{Case, Runs};
 use crate::guest::{Counters, Guest, vmstat};
 use crate::host::{Host, Spec};

@@ -21,6 +21,7 @@ mod disk_cache_taken_back;
 mod disk_cache_trees;
 mod endings;
 mod exactness;
+mod figures;
 mod flood;
 mod fork;
 mod frontswap;

@@ -1,6 +1,7 @@
 //! `synchronous=` both ways: page by page inline, or with readahead and batches.
 
-use super::exactness::{Headers, both_sides_agree, ratio, swap_device_is_exact};
+use super::exactness::{Headers, both_sides_agree, swap_device_is_exact};
+use super::figures::ratio;
 use crate::case::{Case, Runs};
 use crate::guest::{Counters, Guest};
 use crate::host::{Host, Spec};

@@ -1,6 +1,7 @@
 //! The service is killed again and again while guests check every byte that they get back.
 
 use super::exactness::host_sum;
+use super::figures::median;
 use super::told::{self, all_do, done, swapping_load};
 use crate::case::{Case, Runs};
 use crate::host::{Host, Service, Vm};
@@ -58,8 +59,8 @@ fn host(host: &mut Host) -> Result<()> {
     ensure!(puts > u64::from(KILLS) * PUTS_A_ROUND, "{puts} pages were swapped out meanwhile: the case shows nothing");
     host.note(format!(
         "{puts} pages offered meanwhile; a load took {:.1} s with the service, {:.1} s with it killed and started again (medians)",
-        median(&undisturbed)?,
-        median(&disturbed)?
+        median(undisturbed.iter().filter_map(Value::as_f64)).context("no load told its time")?,
+        median(disturbed.iter().filter_map(Value::as_f64)).context("no load told its time")?
     ));
     all_do(&mut vms, "release")?;
     told::end(vms)
@@ -123,11 +124,4 @@ fn first_leases(decisions: &[Value]) -> BTreeMap<String, u64> {
         leases.entry(name.to_owned()).or_insert(lease);
     }
     leases
-}
-
-/// The one in the middle.
-fn median(seconds: &[Value]) -> Result<f64> {
-    let mut seconds: Vec<f64> = seconds.iter().filter_map(Value::as_f64).collect();
-    seconds.sort_by(f64::total_cmp);
-    seconds.get(seconds.len() / 2).copied().context("no load told its time")
 }
