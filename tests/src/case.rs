@@ -17,7 +17,7 @@ pub struct Case {
     pub guest: fn(&mut Guest) -> anyhow::Result<()>,
 }
 
-/// On which kernels a case runs in the tests; the soak runs it on every kernel that can run it at all.
+/// On which kernels a case runs in the tests and in the soak: there on every kernel that could make a difference.
 #[derive(Clone, Copy, Debug)]
 pub struct Runs {
     /// Kernels of `cargo xtask test`.
@@ -65,6 +65,8 @@ const ALL_AND_DEBUG: &[&str] = &["5.10", "5.10-debug", "6.1", "6.12", "sid"];
 impl Runs {
     /// On 6.1 in the tests, on every kernel in the soak.
     pub const ON_6_1: Self = Self { test: &["6.1"], soak: ALL_KERNELS, under: Under::Kvm };
+    /// On 6.1 alone, in the soak too: what it shows is the host's doing, whatever kernel the guest has.
+    pub const OF_THE_HOST: Self = Self { soak: &["6.1"], ..Self::ON_6_1 };
     /// On every kernel.
     pub const ON_ALL: Self = Self { test: ALL_KERNELS, ..Self::ON_6_1 };
     /// Where modules can register with frontswap.

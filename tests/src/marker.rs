@@ -14,6 +14,13 @@ pub const FAILED: &str = "failed";
 /// Name of a marker whose value is a figure for people, where there is no host half to print it.
 pub const NOTE: &str = "note";
 
+/// Why this cannot be the name of a marker; the other half would never hear it.
+#[must_use]
+pub fn wrong_name(name: &str) -> Option<String> {
+    let wrong = name.is_empty() || name.contains(char::is_whitespace);
+    wrong.then(|| format!("a marker's name is one word, not {name:?}"))
+}
+
 /// A line for the console.
 #[must_use]
 pub fn line(name: &str, value: &Value) -> String {
@@ -39,5 +46,12 @@ mod tests {
         let noisy = format!("[    1.0] something{}", text.trim());
         assert_eq!(parse(&noisy), Some(("full", json!({ "pages": 3 }))));
         assert_eq!(parse("@tmem full {\"pages\": 3"), None, "a line that is not whole is none");
+    }
+
+    #[test]
+    fn a_name_that_would_not_be_heard_is_refused() {
+        assert_eq!(wrong_name("all-given"), None);
+        assert!(wrong_name("all given").is_some_and(|why| why.contains("one word")));
+        assert_eq!(parse(&line("all given", &json!(null))), None);
     }
 }

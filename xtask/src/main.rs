@@ -21,7 +21,7 @@ enum Command {
     Demo(run::DemoArguments),
     /// Run every test: units, properties, hypercalls on /dev/kvm, end-to-end cases
     Test(run::Arguments),
-    /// Run what is too long for every change: all cases on all kernels, sanitizers
+    /// Run what is too long for every change: cases on all kernels that matter to them, sanitizers
     Soak(run::Arguments),
     /// Fetch guest kernels and build the driver for each; `image debian` makes a root disk
     Image(image::Arguments),

@@ -52,8 +52,8 @@ pub fn test(arguments: &Arguments) -> Result<()> {
     Ok(cmd!(shell, "cargo run --quiet --package tests --bin run-cases -- --scope test {cases...}").run()?)
 }
 
-/// What is too long for every change: every case on every kernel, the store's tests under AddressSanitizer and valgrind, its
-/// ownership rule, of pages alone and of shares, under loom, and a long life of a store.
+/// What is too long for every change: cases on every kernel that matters to them, the store's tests under ASan and
+/// valgrind, its ownership rule, of pages alone and of shares, under loom, and a long life of a store.
 pub fn soak(arguments: &Arguments) -> Result<()> {
     requirements::install_to_soak()?;
     let shell = workspace()?;

@@ -35,7 +35,7 @@ struct Arguments {
 enum Scope {
     /// Every case on 6.1, the main ones on every kernel
     Test,
-    /// Every case on every kernel that can run it
+    /// Every case on every kernel that could make a difference
     Soak,
 }
 

@@ -12,7 +12,7 @@ use std::io::Read;
 pub(super) const CASE: Case = Case {
     name: "control",
     shows: "list, show, freeze, thaw, set, flush and stop on a VM that swaps",
-    runs: Runs::ON_6_1,
+    runs: Runs::OF_THE_HOST,
     host,
     guest,
 };

@@ -22,14 +22,14 @@ pub(super) const CASE: Case = Case {
     shows: "direct and buffered writers against readers with drop_caches on two real CPUs: nothing stale in the store",
     runs: ON_TWO_CPUS,
     host: no_host_half,
-    guest: |guest| exact(guest, Duration::from_secs(60)),
+    guest: |guest| exact(guest, Duration::from_secs(120)),
 };
 
 /// The same for ten minutes.
 pub(super) const LONG_CASE: Case = Case {
     name: "disk-cache-races-long",
     shows: "the same for ten minutes",
-    runs: ON_TWO_CPUS.in_soak(),
+    runs: Runs { soak: &["6.1"], ..ON_TWO_CPUS.in_soak() },
     host: no_host_half,
     guest: |guest| exact(guest, Duration::from_secs(600)),
 };

@@ -19,7 +19,7 @@ use std::thread;
 pub(super) const CASE: Case = Case {
     name: "flood",
     shows: "a packet flood of one guest leaves the other, which swaps, its share of the CPU",
-    runs: Runs::ON_6_1.in_soak(),
+    runs: Runs::OF_THE_HOST.in_soak(),
     host,
     guest,
 };

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub(super) const CASE: Case = Case {
     name: "host-reload",
     shows: "policy replaced each second under load, every tenth broken: the last good one stays, log and metric say so",
-    runs: Runs::ON_6_1.in_soak(),
+    runs: Runs::OF_THE_HOST.in_soak(),
     host,
     guest: told::guest,
 };

@@ -1,4 +1,4 @@
-//! What a VM costs its host while its guest does nothing: with tmem, used before, and without.
+//! What a VM costs its host while its guest does nothing: swapped out to tmem before, or to a disk without tmem.
 
 use super::exactness::host_counter;
 use crate::case::{Case, Runs};
@@ -18,8 +18,8 @@ pub(super) const CASE: Case = Case {
     guest,
 };
 
-/// Word for the guest half that has tmem.
-const WITH: &str = "with";
+/// Word for the guest half: what it swaps to.
+const TMEM: &str = "/dev/tmem0";
 /// Until what the load left behind has been recompressed, freed and given back.
 const SETTLE: Duration = Duration::from_secs(30);
 const REST: Duration = Duration::from_secs(60);
@@ -37,8 +37,10 @@ struct Used {
 
 fn host(host: &mut Host) -> Result<()> {
     let spec = Spec { memory_mib: 112, ..Spec::default() };
-    let mut plain = host.start(&Spec { limit: None, ..spec.clone() })?;
-    let mut with = host.start(&spec.arguments([WITH]))?;
+    // The same load in both: what a kernel does about pages that are swapped out is not tmem's.
+    let disk = host.disk("swap", 512 << 20)?;
+    let mut plain = host.start(&Spec { limit: None, ..spec.clone() }.disk(disk).arguments(["/dev/vda"]))?;
+    let mut with = host.start(&spec.arguments([TMEM]))?;
     plain.expect("rests")?;
     with.expect("rests")?;
     let held = host_counter(&with.show()?, "store", "persistent_pages")?;
@@ -88,16 +90,17 @@ fn used(vm: &Vm) -> Result<Used> {
 }
 
 fn guest(guest: &mut Guest) -> Result<()> {
-    if guest.argument(0).is_ok_and(|word| word == WITH) {
+    let device = guest.argument(0)?;
+    if device == TMEM {
         guest.load_driver(&[])?;
-        let swap = guest.swap_on("/dev/tmem0")?;
-        let size = guest.percent_of_memory(110)?;
-        let mut load = guest.start_load(&["--size", &size, "--passes", "0", "--hold", "line"])?;
-        load.wait_until_holding()?;
-        guest.sync("rests", &Value::Null)?;
-        load.go()?;
-        load.finish()?;
-        return swap.off();
     }
-    guest.sync("rests", &Value::Null).map(drop)
+    let swap = guest.swap_on(device)?;
+    let size = guest.percent_of_memory(110)?;
+    let load = ["--size", &size, "--passes", "0", "--order", "sequential", "--hold", "line"];
+    let mut load = guest.start_load(&load)?;
+    load.wait_until_holding()?;
+    guest.sync("rests", &Value::Null)?;
+    load.go()?;
+    load.finish()?;
+    swap.off()
 }

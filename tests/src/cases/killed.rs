@@ -12,7 +12,7 @@ use std::path::Path;
 pub(super) const CASE: Case = Case {
     name: "killed",
     shows: "SIGKILL of tmem run mid-put leaves no file, lock or socket",
-    runs: Runs::ON_6_1,
+    runs: Runs::OF_THE_HOST,
     host,
     guest,
 };

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(super) const CASE: Case = Case {
     name: "leases",
     shows: "three guests under one host service: leases go to entitlements; it is killed under load, nothing is lost",
-    runs: Runs::ON_6_1,
+    runs: Runs::OF_THE_HOST,
     host,
     guest,
 };

@@ -12,7 +12,7 @@ use std::net::{TcpListener, UdpSocket};
 pub(super) const CASE: Case = Case {
     name: "lost-tap",
     shows: "a tap deleted in the middle of a transfer: the link goes down, the guest and its swap go on",
-    runs: Runs::ON_6_1.in_soak(),
+    runs: Runs::OF_THE_HOST.in_soak(),
     host,
     guest,
 };

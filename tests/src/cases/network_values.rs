@@ -10,7 +10,7 @@ use serde_json::json;
 pub(super) const CASE: Case = Case {
     name: "network-values",
     shows: "values of 1.5 x RAM put and read back over the network, each checked, swapped to the store",
-    runs: Runs::ON_6_1,
+    runs: Runs::OF_THE_HOST,
     host,
     guest,
 };

@@ -12,7 +12,7 @@ use std::process::Output;
 pub(super) const CASE: Case = Case {
     name: "refusals",
     shows: "no /dev/kvm, no permission on it, a busy disk, a taken name; tmem check says so",
-    runs: Runs { soak: &["6.1"], ..Runs::ON_6_1 },
+    runs: Runs::OF_THE_HOST,
     host,
     guest,
 };

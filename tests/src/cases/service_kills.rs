@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub(super) const CASE: Case = Case {
     name: "service-kills",
     shows: "kill -9 of the service under load from three guests, twenty times: no bad byte, leases as before",
-    runs: Runs::ON_6_1.in_soak(),
+    runs: Runs::OF_THE_HOST.in_soak(),
     host,
     guest: told::guest,
 };

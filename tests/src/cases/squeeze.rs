@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub(super) const CASE: Case = Case {
     name: "squeeze",
     shows: "a real allocation moves the host high, clear, soft, hard, low and back; it swaps without the policy only",
-    runs: Runs::ON_6_1.in_soak(),
+    runs: Runs::OF_THE_HOST.in_soak(),
     host,
     guest: told::guest,
 };

@@ -13,7 +13,7 @@ use std::thread;
 pub(super) const CASE: Case = Case {
     name: "two-networks",
     shows: "two guests: both with the host at once, then one with the other through the host",
-    runs: Runs::ON_6_1.in_soak(),
+    runs: Runs::OF_THE_HOST.in_soak(),
     host,
     guest,
 };

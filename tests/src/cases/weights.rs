@@ -13,7 +13,7 @@ use protocol::service::VmStatus;
 pub(super) const CASE: Case = Case {
     name: "leases-by-weight",
     shows: "three guests under one service: leases go to entitlements, the service is killed under load, counts agree",
-    runs: Runs::ON_6_1.in_soak(),
+    runs: Runs::OF_THE_HOST.in_soak(),
     host,
     guest: told::guest,
 };

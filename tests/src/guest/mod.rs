@@ -143,6 +143,9 @@ fn words<'a>(cmdline: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
 }
 
 fn print(name: &str, value: &Value) {
+    if let Some(wrong) = marker::wrong_name(name) {
+        return print(marker::FAILED, &json!(wrong));
+    }
     let mut out = io::stdout().lock();
     // Without a console there is nobody to tell.
     let _ = out.write_all(marker::line(name, value).as_bytes());
