@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     files::{Step, Visits},
     order::Order,
-    pattern::{PAGE_BYTES, Pattern},
+    pattern::{PAGE_BYTES, Pattern, Rest},
     region::HugePages,
 };
 
@@ -44,6 +44,9 @@ pub struct PatternArguments {
     /// Percent of each page's bytes that do not compress
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub entropy: u8,
+    /// What the rest of each page is
+    #[arg(long, value_enum, default_value_t = Rest::Word)]
+    pub rest: Rest,
     /// Percent of pages that have the same content as others
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub duplicates: u8,
@@ -53,8 +56,8 @@ pub struct PatternArguments {
 }
 
 impl From<PatternArguments> for Pattern {
-    fn from(PatternArguments { entropy, duplicates, seed }: PatternArguments) -> Self {
-        Self { seed, entropy, duplicates }
+    fn from(PatternArguments { entropy, rest, duplicates, seed }: PatternArguments) -> Self {
+        Self { seed, entropy, rest, duplicates }
     }
 }
 

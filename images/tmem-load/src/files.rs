@@ -176,8 +176,9 @@ fn verify(pattern: Pattern, number: u64, version: u8, page: &Page, tally: &mut T
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pattern::Rest;
 
-    const PATTERN: Pattern = Pattern { seed: 1, entropy: 30, duplicates: 20 };
+    const PATTERN: Pattern = Pattern { seed: 1, entropy: 30, rest: Rest::Records, duplicates: 20 };
     const OPENING: Opening = Opening { files: 3, pages: 220, create: false, direct: false };
 
     fn set(dir: &Path, create: bool, rewritten: u32) -> FileSet {

@@ -8,6 +8,7 @@ mod files;
 mod forked;
 mod order;
 mod pattern;
+mod records;
 mod region;
 mod report;
 mod serve;

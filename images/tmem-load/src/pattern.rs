@@ -3,11 +3,15 @@
 //!
 //! ```text
 //! byte 0        8         16                    16 + entropy % of the rest          4096
-//!      │ source │ version │ incompressible words │ one word, over and over ........... │
+//!      │ source │ version │ incompressible words │ one word, over and over, or records  │
 //! ```
+//!
+//! Of records (`records.rs`) an entropy coder makes less than a matcher of bytes, as of the heaps of real programs.
 //!
 //! The *source* is the page's number, or for a duplicate page the number of the class it shares its content with.
 //! It is written into the page so that a wrong page can be told from a stale or a torn one.
+
+use crate::records;
 
 /// Bytes in a page.
 pub const PAGE_BYTES: usize = 4096;
@@ -29,8 +33,19 @@ pub struct Pattern {
     pub seed: u64,
     /// Percent of a page's bytes that do not compress.
     pub entropy: u8,
+    /// What the rest of them is.
+    pub rest: Rest,
     /// Percent of pages that share their content with others of the same version.
     pub duplicates: u8,
+}
+
+/// The part of a page that compresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Rest {
+    /// One word over and over
+    Word,
+    /// Records of pointers, small numbers and words of text, as in heaps
+    Records,
 }
 
 /// What was found in a page instead of its content.
@@ -53,18 +68,20 @@ impl Pattern {
         let key = mix(self.seed ^ mix(source ^ mix(u64::from(version))));
         let random_end = HEADER_WORDS + (WORDS - HEADER_WORDS) * usize::from(self.entropy) / 100;
         let (words, _) = page.as_chunks_mut::<WORD_BYTES>();
+        words[0] = source.to_le_bytes();
+        words[1] = u64::from(version).to_le_bytes();
+        let (noise, rest) = words[HEADER_WORDS..].split_at_mut(random_end - HEADER_WORDS);
         let mut counter = key;
-        for (position, word) in words.iter_mut().enumerate() {
-            let value = match position {
-                0 => source,
-                1 => u64::from(version),
-                _ if position < random_end => {
-                    counter = counter.wrapping_add(GOLDEN);
-                    mix(counter)
+        for word in noise {
+            *word = next(&mut counter).to_le_bytes();
+        }
+        match self.rest {
+            Rest::Word => rest.fill(key.to_le_bytes()),
+            Rest::Records => {
+                for record in rest.chunks_mut(records::WORDS) {
+                    records::fill(next(&mut counter), record);
                 }
-                _ => key,
-            };
-            *word = value.to_le_bytes();
+            }
         }
     }
 
@@ -135,6 +152,12 @@ impl std::fmt::Display for Damage {
 /// 2^64 divided by the golden ratio: the increment of SplitMix64 (Steele, Lea, Flood, 2014).
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// The next value of SplitMix64.
+fn next(counter: &mut u64) -> u64 {
+    *counter = counter.wrapping_add(GOLDEN);
+    mix(*counter)
+}
+
 /// The finaliser of SplitMix64: each bit of the input changes about half of the output.
 pub fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -148,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    const PLAIN: Pattern = Pattern { seed: 1, entropy: 50, duplicates: 0 };
+    const PLAIN: Pattern = Pattern { seed: 1, entropy: 50, rest: Rest::Word, duplicates: 0 };
 
     fn content(pattern: Pattern, number: u64, version: u8) -> Page {
         let mut page = [0; PAGE_BYTES];
@@ -174,6 +197,15 @@ mod tests {
         assert!(distinct_words(&content(Pattern { entropy: 0, ..PLAIN }, 7, 3)) <= 3);
         assert_eq!(distinct_words(&content(Pattern { entropy: 50, ..PLAIN }, 7, 3)), 2 + 255 + 1);
         assert_eq!(distinct_words(&content(Pattern { entropy: 100, ..PLAIN }, 7, 3)), WORDS);
+    }
+
+    #[test]
+    fn records_repeat_and_differ() {
+        let page = content(Pattern { entropy: 0, rest: Rest::Records, ..PLAIN }, 7, 3);
+        let words = distinct_words(&page);
+        // Half of the words are text of a small vocabulary, one in eight a pointer of its own.
+        assert!((WORDS / 8..WORDS / 2).contains(&words), "{words}");
+        assert_ne!(page, content(Pattern { entropy: 0, rest: Rest::Records, ..PLAIN }, 8, 3));
     }
 
     #[test]

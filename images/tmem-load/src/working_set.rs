@@ -123,8 +123,9 @@ impl Part<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pattern::Rest;
 
-    const PATTERN: Pattern = Pattern { seed: 1, entropy: 30, duplicates: 20 };
+    const PATTERN: Pattern = Pattern { seed: 1, entropy: 30, rest: Rest::Records, duplicates: 20 };
 
     fn set(threads: usize) -> WorkingSet {
         let load = Load { pattern: PATTERN, order: Order::Random, threads, rewrite_percent: 50 };

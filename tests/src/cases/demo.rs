@@ -23,8 +23,10 @@ pub const DEMO: &str = "demo";
 
 /// Guest memory in MiB.
 const MEMORY_MIB: u32 = 160;
+/// Pages like those of heaps. In order, as a disk likes it best.
+const LOAD: &[&str] = &["--entropy", "0", "--rest", "records", "--order", "sequential"];
 /// The longest that the load rests. A VM's cold pages are compressed by a tenth of a CPU, and an emulated one is slow.
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_secs(180);
 /// Longer than a page must be cold here.
 const SHRINKS_WITHIN: Duration = Duration::from_secs(5);
 const SECTORS_PER_PAGE: u64 = 8;
@@ -108,8 +110,8 @@ fn guest(guest: &mut Guest) -> Result<()> {
         _ => "/dev/vda",
     };
     let swap = guest.swap_on(device)?;
-    let mut load =
-        guest.start_load(&["--size", &guest.percent_of_memory(160)?, "--order", "sequential", "--hold", "line"])?;
+    let size = guest.percent_of_memory(160)?;
+    let mut load = guest.start_load(&[&["--size", size.as_str(), "--hold", "line"], LOAD].concat())?;
     // The load has filled its working set and waits: that is when the store holds most.
     load.wait_until_holding()?;
     guest.sync("holding", &json!(null))?;
