@@ -38,6 +38,9 @@ const MKFS_OPTIONS: [&str; 8] = [
     "-F",
 ];
 
+/// How much longer a guest may take whose kernel checks its own locks and memory.
+const DEBUG_KERNEL_TAKES: u32 = 3;
+
 /// Makes an empty ext4 that fills the file.
 ///
 /// # Errors
@@ -173,7 +176,8 @@ impl Host {
         self.started += 1;
         let name = format!("{}-{}-{}", self.case, self.kernel, self.started);
         let config = self.write_config(&name, spec)?;
-        Vm::start(&self.files.tmem, name, &config, spec)
+        let patience = spec.patience * if self.kernel.ends_with("-debug") { DEBUG_KERNEL_TAKES } else { 1 };
+        Vm::start(&self.files.tmem, name, &config, &Spec { patience, ..spec.clone() })
     }
 
     /// Writes the configuration of a VM of that name and returns its path.
