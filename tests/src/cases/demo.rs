@@ -27,8 +27,8 @@ const MEMORY_MIB: u32 = 160;
 const LOAD: &[&str] = &["--entropy", "0", "--rest", "records", "--order", "sequential"];
 /// The longest that the load rests. A VM's cold pages are compressed by a tenth of a CPU, and an emulated one is slow.
 const REST: Duration = Duration::from_secs(180);
-/// Longer than a page must be cold here.
-const SHRINKS_WITHIN: Duration = Duration::from_secs(5);
+/// Several times as long as a page must be cold here.
+const SHRINKS_WITHIN: Duration = Duration::from_secs(12);
 const SECTORS_PER_PAGE: u64 = 8;
 
 /// What one run of the load cost.
@@ -86,7 +86,8 @@ fn host(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
-/// What the store takes once nothing there shrinks any more: cold pages are compressed again, equal ones merged.
+/// What the store takes once it hardly shrinks any more: cold pages are compressed again, equal ones merged, and room that
+/// this leaves in slabs is gathered and given back.
 fn rested(vm: &Vm) -> Result<u64> {
     let taken = || -> Result<u64> { Ok(host_sum(&vm.show()?, "store", "resident_bytes")) };
     let deadline = Instant::now() + REST;
@@ -94,7 +95,7 @@ fn rested(vm: &Vm) -> Result<u64> {
     loop {
         thread::sleep(SHRINKS_WITHIN);
         let now = taken()?;
-        if now >= bytes || Instant::now() > deadline {
+        if now + now / 200 >= bytes || Instant::now() > deadline {
             return Ok(now);
         }
         bytes = now;
