@@ -7,7 +7,8 @@ use crate::guest::{Counters, Guest};
 use crate::host::{Host, Spec};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 pub(super) const CASE: Case = Case {
     name: "full-store",
@@ -19,6 +20,8 @@ pub(super) const CASE: Case = Case {
 
 /// How long the hog runs against a store that is full.
 const REFUSED_TIME: Duration = Duration::from_secs(30);
+/// Until it is, on a kernel that checks itself.
+const FULL_WITHIN: Duration = Duration::from_secs(300);
 
 fn host(host: &mut Host) -> Result<()> {
     // 5.10 logs every failed write, as an alert; on a serial port that is all it would do.
@@ -48,11 +51,23 @@ fn guest(guest: &mut Guest) -> Result<()> {
     let mut small = guest.start_load(&["--size", &guest.percent_of_memory(10)?, "--hold", "line", "--seed", "5"])?;
     small.wait_until_holding()?;
     // Under the store's refusals the kernel tries again and again before its OOM killer takes the hog, if it does.
-    guest.start_load(&["--size", &guest.percent_of_memory(160)?])?.finish_or_kill(REFUSED_TIME)?;
+    let hog = guest.start_load(&["--size", &guest.percent_of_memory(160)?])?;
+    wait_until_refused()?;
+    hog.finish_or_kill(REFUSED_TIME)?;
     guest.sync("full", &json!(Counters::settled()?))?;
     guest.load(&["--size", &guest.percent_of_memory(130)?, "--passes", "0"])?;
     small.go()?;
     small.finish()?;
     guest.sync("roomy", &Value::Null)?;
     swap.off()
+}
+
+/// Waits until the driver has met so many refusals that it backs off.
+fn wait_until_refused() -> Result<()> {
+    let deadline = Instant::now() + FULL_WITHIN;
+    while Counters::read()?.driver("puts_backed_off")? == 0 {
+        ensure!(Instant::now() < deadline, "nothing was refused within {FULL_WITHIN:?}: the case shows nothing");
+        thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
 }
