@@ -23,10 +23,16 @@ pub(super) const CASE: Case = Case {
 const WORKER: &str = "recompress";
 /// Word for the guest half: what it swaps to.
 const TMEM: &str = "/dev/tmem0";
-/// Longer than a page must be cold here to be compressed again.
-const SETTLE: Duration = Duration::from_secs(15);
-/// Within which everything cold has been, on the slowest of hosts.
-const SETTLED_WITHIN: Duration = Duration::from_secs(300);
+/// After this many seconds without a load a page is compressed again: the default, which says how often a thread looks.
+const COLD_AFTER_SECONDS: u32 = 60;
+/// Until pages are cold.
+const COLD: Duration = Duration::from_secs(90);
+/// Three looks of that thread.
+const LOOKS: Duration = Duration::from_secs(60);
+/// Most sleeps of it in that time where it finds nothing to do.
+const SLEEPS_OF_LOOKS: u64 = 6;
+/// Within which everything cold has been compressed, on the slowest of hosts.
+const SETTLED_WITHIN: Duration = Duration::from_secs(400);
 const REST: Duration = Duration::from_secs(60);
 /// Decisions of a VM without a service, one each interval of the default policy. Whatever else wakes a VMM that has tmem
 /// would be a thread that polls, and more.
@@ -41,7 +47,7 @@ struct Used {
 }
 
 fn host(host: &mut Host) -> Result<()> {
-    let spec = Spec { memory_mib: 112, ..Spec::default() };
+    let spec = Spec { memory_mib: 112, recompress_after_seconds: COLD_AFTER_SECONDS, ..Spec::default() };
     // The same load in both: what a kernel does about pages that are swapped out is not tmem's.
     let disk = host.disk("swap", 512 << 20)?;
     let mut plain = host.start(&Spec { limit: None, ..spec.clone() }.disk(disk).arguments(["/dev/vda"]))?;
@@ -92,14 +98,15 @@ impl Used {
 
 /// Waits until what the load left behind has been compressed again, freed and given back: that is work, if slow.
 fn settle(vm: &Vm) -> Result<()> {
+    thread::sleep(COLD);
     let deadline = Instant::now() + SETTLED_WITHIN;
     let mut before = used(vm)?;
     loop {
-        thread::sleep(SETTLE);
+        thread::sleep(LOOKS);
         let now = used(vm)?;
-        let works = now.clone().since(&before).sleeps.contains_key(WORKER);
+        let sleeps = now.clone().since(&before).sleeps.get(WORKER).copied().unwrap_or_default();
         // A thread that never rests is what the case is there to find.
-        if !works || Instant::now() > deadline {
+        if sleeps <= SLEEPS_OF_LOOKS || Instant::now() > deadline {
             return Ok(());
         }
         before = now;

@@ -9,9 +9,6 @@ use std::time::Duration;
 const CMDLINE: &str = "console=ttyS0 quiet loglevel=4 panic=0 oops=panic panic_on_warn=1 softlockup_panic=1 \
                        watchdog_thresh=60 mitigations=off rdinit=/init";
 
-/// So soon that pages are recompressed while the guest uses them.
-const RECOMPRESS_AFTER_SECONDS: u32 = 3;
-
 /// A disk of the VM.
 #[derive(Clone, Debug)]
 pub struct Disk {
@@ -40,6 +37,8 @@ pub struct Spec {
     pub vcpus: u8,
     /// `tmem.limit`, or nothing for a VM without tmem.
     pub limit: Option<String>,
+    /// `tmem.recompress_after_seconds`: by default so soon that pages are recompressed while the guest uses them.
+    pub recompress_after_seconds: u32,
     /// `tmem.eviction`, or nothing for the default.
     pub eviction: Option<&'static str>,
     /// Socket of the host service that leases; without one the VM decides for itself.
@@ -67,6 +66,7 @@ impl Default for Spec {
             memory_mib: 192,
             vcpus: 1,
             limit: Some("400%".to_owned()),
+            recompress_after_seconds: 3,
             eviction: None,
             service: None,
             disks: Vec::new(),
@@ -134,7 +134,11 @@ impl Spec {
         }
         let _ = match &self.limit {
             Some(limit) => {
-                write!(toml, "\n[tmem]\nlimit = {limit:?}\nrecompress_after_seconds = {RECOMPRESS_AFTER_SECONDS}\n")
+                write!(
+                    toml,
+                    "\n[tmem]\nlimit = {limit:?}\nrecompress_after_seconds = {}\n",
+                    self.recompress_after_seconds
+                )
             }
             None => write!(toml, "\n[tmem]\nenabled = false\n"),
         };
