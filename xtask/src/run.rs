@@ -112,7 +112,7 @@ fn announce(yes: bool) -> Result<()> {
     }
     println!("  downloads  Debian kernels 6.1 and 6.12 with headers, about 300 MB, the first time");
     println!("  disk       about 1.5 GB in the cache (cargo xtask clean empties it), 3 GB in target/");
-    println!("  time       the first time about 10 minutes, then under a minute (under four without VMX or SVM)");
+    println!("  time       the first time about 10 minutes, then one or two (under eight without VMX or SVM)");
     if yes || !rustix::process::geteuid().is_root() || !io::stdin().is_terminal() {
         return Ok(());
     }
