@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use hypercall_abi::Status;
 
-use crate::detached::Detached;
 use crate::index::{LEAF_PAGES, Leaf, Object, ObjectInUse, Pool, PoolInUse};
 use crate::key::{Key, ObjectId};
 use crate::statistics::Counter;
@@ -25,18 +24,17 @@ impl Client {
             self.counters.count(Counter::FlushesBadPool);
             return Status::BadPool;
         };
-        let end = u64::from(first).checked_add(count).filter(|end| *end <= INDEXES);
-        let Some(end) = end else {
+        if count > INDEXES - u64::from(first) {
             self.counters.count(Counter::FlushesBadArgument);
             return Status::BadArgument;
-        };
-        let pages = match u32::try_from(end.wrapping_sub(1)) {
-            _ if count == 0 => 0,
-            Ok(u32::MAX) if first == 0 => self.cut_off(&pool, object),
-            last => self
-                .pools
-                .object(&pool, object)
-                .map_or(0, |object| self.flush_indexes(&pool, &object, first, last.unwrap_or(u32::MAX))),
+        }
+        let pages = if count == INDEXES {
+            self.cut_off(&pool, object)
+        } else if let Some(more) = u32::try_from(count).ok().and_then(|count| count.checked_sub(1)) {
+            let flush = |object: ObjectInUse<'_>| self.flush_indexes(&pool, &object, first, first + more);
+            self.pools.object(&pool, object).map_or(0, flush)
+        } else {
+            0
         };
         self.counters.count(Counter::RangeFlushes);
         self.counters.add(Counter::PagesFlushedByRange, pages);
@@ -67,16 +65,12 @@ impl Client {
 
     /// Cuts an object's tree off; its pages wait to be freed. Returns their number.
     pub(super) fn cut_off(&self, pool: &Pool, id: ObjectId) -> u64 {
-        let Some(object) = pool.remove(id) else { return 0 };
-        let pages = {
-            let _tree = object.tree().write();
-            object.cut_off();
-            object.pages()
-        };
+        let Some(object) = pool.cut_off(id) else { return 0 };
+        let pages = object.pages();
         self.pools.forget(&object);
         pool.subtract_pages(pages);
         self.count_detached(pool.kind(), pages);
-        self.detached.push(Detached::Object(object));
+        self.detached.push_object(object);
         pages
     }
 
@@ -147,11 +141,49 @@ impl Client {
         let emptied = tree.is_empty();
         drop(tree);
         if !leaves.is_empty() {
-            self.detached.push(Detached::Leaves(Box::new(leaves.into_iter())));
+            self.detached.push_leaves(Box::new(leaves.into_iter()));
         }
         if emptied {
             self.remove_if_empty(pool, object);
         }
         pages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::index::Contents;
+    use crate::{ClientConfig, PoolKind};
+
+    #[test]
+    fn a_flush_of_what_another_is_flushing_returns_when_it_is_gone() {
+        let client = Client::new(ClientConfig::new(1 << 30, [0; 2])).unwrap();
+        let id = client.pool_new(PoolKind::Persistent).unwrap();
+        let pool = client.pool(id).unwrap();
+        let object = ObjectId([1; 3]);
+        let key = |index| Key { pool: id, object, index };
+        (0..3 * u32::from(LEAF_PAGES)).for_each(|index| client.enter(&pool, key(index), Contents::Fill(1)).unwrap());
+        // Large enough to be found without its pool's map.
+        let large = client.pools.object(&pool, object).map(|object| Arc::clone(&object)).unwrap();
+        let returned = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            let tree = large.tree().read();
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    assert_eq!(client.flush_object(id, object), Status::Ok);
+                    assert!(client.pools.object(&client.pool(id).unwrap(), object).is_none());
+                    returned.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+            thread::sleep(Duration::from_millis(50));
+            assert_eq!((large.is_cut_off(), returned.load(Ordering::Relaxed)), (false, 0));
+            drop(tree);
+        });
+        assert!(large.is_cut_off());
     }
 }

@@ -26,7 +26,7 @@ use crate::arena::{ARENA_BYTES_MAX, ARENA_BYTES_MIN, Arena};
 use crate::backing::Mapping;
 use crate::config::{ClientConfig, StoreError};
 use crate::dedup::Dedup;
-use crate::detached::{Detached, DetachedQueue};
+use crate::detached::DetachedQueue;
 use crate::eviction::{Policy, policy};
 use crate::hand::Hand;
 use crate::index::{HashKey, POOLS_MAX, Pool, PoolInUse, PoolPlace, Pools};
@@ -98,7 +98,7 @@ impl Client {
     }
 
     /// Begins a new life of the guest: when it returns nothing of an earlier pool is readable, and the memory of all
-    /// earlier pages is back, save those that another call is copying at this moment.
+    /// earlier pages is back, save those that another call is copying or freeing at this moment.
     pub fn hello(&self) {
         self.pools.take_all().into_iter().for_each(|pool| self.close(pool));
         self.reclaim(u64::MAX);
@@ -157,8 +157,10 @@ impl Client {
     /// puts are answered `OVER_LIMIT` until the use is down.
     pub fn set_limit(&self, bytes: u64) {
         if bytes < self.quota.used() {
-            // While there is still room for the copies.
-            self.compress_staged(u64::MAX, || true);
+            // While there is still room for the copies. A page that was loaded while it was staged is spared at first.
+            for _ in 0..2 {
+                self.compress_staged(u64::MAX, || true);
+            }
         }
         self.quota.set_limit(bytes);
         if self.quota.excess() > 0 {
@@ -225,7 +227,7 @@ impl Client {
     /// Hands a pool, out of the map already, over to be freed.
     fn close(&self, pool: Arc<Pool>) {
         pool.close();
-        self.detached.push(Detached::Pool(pool));
+        self.detached.push_pool(pool);
     }
 }
 

@@ -20,7 +20,7 @@ const ATTEMPTS: usize = 8;
 
 /// Why a page could not be entered into the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refused {
+pub(super) enum Refused {
     /// The tree was cut off meanwhile: there is a new one, or none.
     Detached,
     /// The metadata would exceed the limit.
@@ -176,7 +176,7 @@ impl Client {
     }
 
     /// Makes a page visible under its key.
-    fn enter(&self, pool: &PoolInUse, key: Key, contents: Contents) -> Result<(), Refused> {
+    pub(super) fn enter(&self, pool: &PoolInUse, key: Key, contents: Contents) -> Result<(), Refused> {
         let object = self.pools.object_or(pool, key.object, || self.new_object(key)).ok_or(Refused::OverLimit)?;
         let (number, place) = Leaf::of(key.index);
         let entered = self.enter_into(pool, &object, number, place, contents);

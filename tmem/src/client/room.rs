@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::detached::Detached;
+use crate::detached::Freed;
 use crate::hand::Hand;
 use crate::index::{Leaf, Object, Pool, PoolPlace, Pools};
 use crate::key::{PAGE_SIZE, PoolKind};
@@ -49,7 +49,7 @@ impl Client {
     }
 
     /// Frees up to `max_pages` pages that were flushed, and when none are left gives all unused memory back; for the host's
-    /// idle time. Returns how many pages (or empty objects and leaves) it freed; 0 when there is nothing left to do.
+    /// idle time. Returns how many pages (and pools, objects, empty leaves) it freed; 0 when there is nothing left to do.
     pub fn reclaim(&self, max_pages: u64) -> u64 {
         let freed = self.reclaim_detached(max_pages);
         if freed == 0 {
@@ -159,54 +159,27 @@ impl Client {
         self.dedup(kind).forget(leaf, &self.quota);
     }
 
-    /// Frees up to `max_pages` flushed pages, oldest first. Returns how many pages, empty objects and empty leaves.
+    /// Frees up to `max_pages` flushed pages. Returns how many pages, pools, objects and empty leaves.
     pub(super) fn reclaim_detached(&self, max_pages: u64) -> u64 {
         let mut freed = 0;
-        let mut busy = 0;
-        while freed < max_pages && busy <= self.detached.len() {
-            match self.detached.pop() {
+        while freed < max_pages {
+            freed += match self.detached.free_next() {
                 None => break,
-                Some(Detached::Pool(pool)) => match Arc::try_unwrap(pool) {
-                    Ok(pool) => self.take_apart(pool),
-                    Err(pool) => {
-                        busy += 1;
-                        self.detached.push(Detached::Pool(pool));
-                    }
-                },
-                Some(Detached::Objects(mut objects)) => {
-                    if let Some(object) = objects.next() {
-                        self.detached.resume(Detached::Objects(objects));
-                        self.detached.resume(Detached::Object(object));
-                    }
+                Some(Freed::Pool { kind, pages }) => {
+                    self.counters.add(Counter::PagesFlushedByPool, pages);
+                    self.count_detached(kind, pages);
+                    self.quota.refund_metadata(Pools::POOL_BYTES);
+                    1
                 }
-                Some(Detached::Object(object)) => {
-                    let leaves = {
-                        let mut tree = object.tree().write();
-                        object.cut_off();
-                        std::mem::take(&mut *tree)
-                    };
-                    self.quota.refund_metadata(leaves.heap_bytes());
+                Some(Freed::Object { tree_bytes }) => {
+                    self.quota.refund_metadata(tree_bytes);
                     self.forget_object();
-                    self.detached.resume(Detached::Leaves(leaves.into_iter()));
-                    freed += 1;
+                    1
                 }
-                Some(Detached::Leaves(mut leaves)) => {
-                    if let Some(leaf) = leaves.next() {
-                        self.detached.resume(Detached::Leaves(leaves));
-                        freed += self.free_leaf(&leaf).max(1);
-                    }
-                }
-            }
+                Some(Freed::Leaf(leaf)) => self.free_leaf(&leaf).max(1),
+            };
         }
         freed
-    }
-
-    /// Queues the objects of a pool that nobody uses any more.
-    fn take_apart(&self, pool: Pool) {
-        self.counters.add(Counter::PagesFlushedByPool, pool.pages());
-        self.count_detached(pool.kind(), pool.pages());
-        self.quota.refund_metadata(Pools::POOL_BYTES);
-        self.detached.resume(Detached::Objects(Box::new(pool.into_objects())));
     }
 
     /// Frees the pages of a leaf that was cut off. Those that a get is copying are freed by it.
@@ -220,5 +193,32 @@ impl Client {
         self.forget_leaf((kind, place), leaf, bytes);
         self.counters.subtract(Counter::DetachedPages, pages);
         pages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::{Contents, LEAF_PAGES};
+    use crate::{ClientConfig, Key, ObjectId};
+
+    #[test]
+    fn while_one_thread_frees_another_finds_the_rest() {
+        let client = Client::new(ClientConfig::new(1 << 30, [0; 2])).unwrap();
+        let id = client.pool_new(PoolKind::Persistent).unwrap();
+        let pool = client.pool(id).unwrap();
+        for leaf in 0..3 {
+            let key = Key { pool: id, object: ObjectId([1; 3]), index: leaf * u32::from(LEAF_PAGES) };
+            client.enter(&pool, key, Contents::Fill(1)).unwrap();
+        }
+        client.close(client.pools.remove(id).unwrap());
+        assert!(client.detached.free_next().is_none(), "a pool in use is left alone");
+        drop(pool);
+        let mut leaves = 0;
+        while leaves < 3 {
+            assert!(client.has_detached(), "{leaves} of 3 leaves are freed");
+            leaves += usize::from(matches!(client.detached.free_next(), Some(Freed::Leaf(_))));
+        }
+        assert!(client.detached.free_next().is_none() && !client.has_detached());
     }
 }

@@ -16,7 +16,8 @@ pub(crate) struct Object {
     pool: u32,
     /// Whether it was cut off. Changed under the tree's exclusive lock; without a lock only `true` says anything.
     cut_off: AtomicBool,
-    /// Pages present. Changed under the tree's shared lock, so that the exclusive one reads it exactly.
+    /// Pages present. Changed under the tree's shared lock while it is attached: exact under the exclusive one, and for
+    /// good once the tree was cut off.
     pages: AtomicU64,
     /// Pages are published and removed under the shared lock; leaves come and go, and the tree is cut off, under the
     /// exclusive one. A tree that was cut off never gets another page.

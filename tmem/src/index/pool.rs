@@ -93,9 +93,13 @@ impl Pool {
         self.objects.get_or(id, create)
     }
 
-    /// Takes the object out of the map; its tree is still attached.
-    pub(crate) fn remove(&self, id: ObjectId) -> Option<Arc<Object>> {
-        self.objects.remove_if(&id, |_| true)
+    /// Takes the object out of the map and cuts its tree off, before anybody can see that it is not in the map.
+    pub(crate) fn cut_off(&self, id: ObjectId) -> Option<Arc<Object>> {
+        self.objects.remove_if(&id, |object| {
+            let _tree = object.tree().write();
+            object.cut_off();
+            true
+        })
     }
 
     /// Takes `object` out of the map and cuts its tree off, if it has no leaf. Returns whether it did.

@@ -2,7 +2,7 @@
 
 use tmem::{POOLS_MAX, PoolKind, Status};
 
-use super::{OBJECT, client, ephemeral, key, object_key, persistent};
+use super::{OBJECT, client, ephemeral, key, limited, object_key, persistent};
 use crate::guest::{get, put};
 use crate::pages;
 
@@ -67,4 +67,20 @@ fn the_number_of_pools_is_bounded_but_not_that_of_their_ids() {
     assert_eq!(client.pool_destroy(pools[0]), Status::Ok);
     let next = ephemeral(&client);
     assert!(pools.iter().all(|pool| *pool < next));
+}
+
+#[test]
+fn pools_that_come_and_go_do_not_pile_up_behind_a_large_one() {
+    let client = limited(1 << 20);
+    let large = persistent(&client);
+    let fits = (0..).take_while(|index| put(&client, key(large, *index), pages::same_filled(7)) == Status::Ok).count();
+    assert!(fits > 10_000, "{fits}");
+    assert_eq!(client.pool_destroy(large), Status::Ok);
+    for _ in 0..200 {
+        let small = ephemeral(&client);
+        assert_eq!(client.pool_destroy(small), Status::Ok);
+        let s = client.statistics();
+        assert!(s.resident_bytes <= s.limit_bytes + 4096, "{s:?}");
+    }
+    client.check_invariants();
 }

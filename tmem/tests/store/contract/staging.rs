@@ -88,6 +88,17 @@ fn a_limit_below_the_use_compresses_and_gives_the_buffer_back() {
 }
 
 #[test]
+fn a_limit_below_the_use_compresses_what_was_just_loaded_too() {
+    let (client, pool) = staged(persistent, PAGES);
+    assert!((0..PAGES).all(|index| get(&client, key(pool, index), false) == Ok(page(index))));
+    client.set_limit(BYTES as u64 - 1);
+    let cut = client.statistics();
+    assert_eq!(cut.staged_pages, 0, "{cut:?}");
+    assert!(cut.resident_bytes <= cut.limit_bytes, "{cut:?}");
+    client.check_invariants();
+}
+
+#[test]
 fn an_idle_buffer_costs_nothing() {
     let (client, pool) = staged(ephemeral, PAGES);
     compress_all(&client);
