@@ -1,6 +1,5 @@
 //! Every page is counted once when it comes, once when it can no more be found, and once when its memory is free.
 
-use crate::dedup::Shares;
 use crate::hand::Hand;
 use crate::index::{Contents, Leaf, LeafState, Object, Objects, Pool, Tier};
 use crate::key::PoolKind;
@@ -90,7 +89,7 @@ impl Client {
     pub(super) fn free(&self, kind: PoolKind, contents: Contents) {
         match contents {
             Contents::Fill(_) => {}
-            Contents::Shared(id) => self.free_share(kind, self.dedup(kind).shares.release(id)),
+            Contents::Shared(id) => self.free_share(kind, self.dedup(kind).shares.release(id, &self.quota)),
             Contents::Staged(page) => self.staging.give(page),
             // SAFETY: the arena made the slot for this kind of pool, and the caller has its only trace.
             Contents::Stored(_, slot) => unsafe { self.arena.free(kind, slot, &self.quota) },
@@ -113,7 +112,6 @@ impl Client {
         let len = stored.stored_bytes() as u64;
         self.counters.subtract(Counter::SharedBytes, len);
         self.counters.subtract(bytes_of(kind), len);
-        self.quota.refund_metadata(Shares::SHARE_BYTES);
         self.free(kind, stored);
     }
 

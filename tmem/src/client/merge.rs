@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::arena::NoRoom;
 use crate::codec::Packed;
-use crate::dedup::{Hash, Shares};
+use crate::dedup::Hash;
 use crate::index::{Contents, Entry, Leaf, Object, Tier, Unpinned};
 use crate::key::PoolKind;
 use crate::statistics::Counter;
@@ -128,15 +128,14 @@ impl Client {
         let entry = state.get(candidate.place);
         let is_there = unpinned == Unpinned::Present && !object.is_cut_off() && state.attached && entry.pins() == 0;
         let mut joined = None;
-        if equal && is_there && self.quota.try_charge_metadata(Shares::SHARE_BYTES).is_ok() {
-            joined = shares.create(candidate.stored).map(Contents::Shared);
-            match joined {
-                Some(shared) => {
-                    state.rename(candidate.place, Entry::new(shared).with_age(entry.age()));
-                    self.count_shared(candidate.stored);
-                }
-                None => self.quota.refund_metadata(Shares::SHARE_BYTES),
-            }
+        if equal
+            && is_there
+            && let Some(id) = shares.create(candidate.stored, &self.quota)
+        {
+            let shared = Contents::Shared(id);
+            state.rename(candidate.place, Entry::new(shared).with_age(entry.age()));
+            self.count_shared(candidate.stored);
+            joined = Some(shared);
         }
         drop(state);
         drop(tree);
@@ -146,7 +145,7 @@ impl Client {
 
     /// Counts a reader of a share off.
     pub(super) fn leave_share(&self, kind: PoolKind, id: u32) {
-        let stored = self.dedup(kind).shares.unpin(id);
+        let stored = self.dedup(kind).shares.unpin(id, &self.quota);
         self.free_share(kind, stored);
     }
 }

@@ -23,6 +23,7 @@ use crate::arena::Slot;
 use crate::dedup::Shares;
 use crate::key::PoolKind;
 use crate::lock::Lock;
+use crate::quota::Quota;
 
 const SLOTS: usize = 6;
 /// The page that all threads work on.
@@ -35,6 +36,7 @@ const FREE: u64 = 0;
 struct Model {
     leaf: Leaf,
     shares: Shares,
+    quota: Quota,
     slots: [UnsafeCell<u64>; SLOTS],
     free: Lock<Vec<usize>>,
 }
@@ -50,6 +52,7 @@ impl Model {
         let model = Self {
             leaf: Leaf::new(Weak::new(), 0, PoolKind::Persistent, 0),
             shares: Shares::default(),
+            quota: Quota::new(u64::MAX, 0),
             slots: std::array::from_fn(|_| UnsafeCell::new(FREE)),
             free: Lock::new((0..SLOTS).collect()),
         };
@@ -74,7 +77,7 @@ impl Model {
     /// Frees what an entry said, or a reference to it.
     fn free(&self, contents: Contents) {
         match contents {
-            Contents::Shared(id) => self.free_slot(self.shares.release(id)),
+            Contents::Shared(id) => self.free_slot(self.shares.release(id, &self.quota)),
             own => self.free_slot(Some(own)),
         }
     }
@@ -121,7 +124,7 @@ impl Model {
         let (contents, source) = self.pin(place)?;
         let bytes = self.load(source);
         if let Contents::Shared(id) = contents {
-            self.free_slot(self.shares.unpin(id));
+            self.free_slot(self.shares.unpin(id, &self.quota));
         } else {
             let unpinned = self.leaf.lock().unpin(place, contents);
             self.done(unpinned);
@@ -143,7 +146,7 @@ impl Model {
         drop(state);
         removed.into_iter().for_each(|contents| self.free(contents));
         if let Contents::Shared(id) = contents {
-            self.free_slot(self.shares.unpin(id));
+            self.free_slot(self.shares.unpin(id, &self.quota));
         }
         self.done(unpinned).then_some(bytes)
     }

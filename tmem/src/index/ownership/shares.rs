@@ -33,7 +33,7 @@ impl Model {
     fn join(&self, other: u16, candidate: Contents, stored: Contents, equal: bool) -> Option<Contents> {
         if let Contents::Shared(id) = candidate {
             let joined = equal && self.shares.refer(id);
-            self.free_slot(self.shares.unpin(id));
+            self.free_slot(self.shares.unpin(id, &self.quota));
             return joined.then_some(candidate);
         }
         let mut state = self.leaf.lock();
@@ -41,7 +41,7 @@ impl Model {
         let is_there = unpinned == Unpinned::Present && state.get(other).pins() == 0;
         let mut joined = None;
         if equal && is_there {
-            joined = self.shares.create(stored).map(Contents::Shared);
+            joined = self.shares.create(stored, &self.quota).map(Contents::Shared);
             joined.into_iter().for_each(|shared| state.rename(other, Entry::new(shared)));
         }
         drop(state);
