@@ -249,11 +249,14 @@ impl Counters {
 
     /// The present value of one counter or gauge.
     pub(crate) fn sum(&self, counter: Counter) -> u64 {
-        let values = self.shards.iter().map(|shard| shard.0[counter as usize].load(Ordering::Relaxed));
-        values.fold(0, u64::wrapping_add)
+        let [sum] = self.sums([&[counter]]);
+        sum
     }
 
     /// The present values of several groups of counters or gauges, each added up; in one pass over the sets.
+    ///
+    /// A gauge that changes meanwhile may be seen to lose in one set what it has not been seen to gain in another: less
+    /// than none is none.
     pub(crate) fn sums<const N: usize>(&self, groups: [&[Counter]; N]) -> [u64; N] {
         let mut sums = [0; N];
         for Shard(values) in &self.shards {
@@ -262,7 +265,7 @@ impl Counters {
                 *sum = values.fold(*sum, u64::wrapping_add);
             }
         }
-        sums
+        sums.map(|sum| if sum.cast_signed() < 0 { 0 } else { sum })
     }
 }
 
@@ -342,5 +345,14 @@ mod tests {
             });
         }
         assert_eq!(counters.snapshot().gets_hit, 3 * 40 * 500);
+    }
+
+    #[test]
+    fn a_gauge_that_is_seen_to_lose_first_is_none() {
+        let counters = Counters::new();
+        counters.subtract(Counter::EphemeralPages, 3);
+        assert_eq!((counters.sum(Counter::EphemeralPages), counters.snapshot().ephemeral_pages), (0, 0));
+        counters.add(Counter::EphemeralPages, 5);
+        assert_eq!(counters.sum(Counter::EphemeralPages), 2);
     }
 }
