@@ -17,6 +17,7 @@
 #include <linux/workqueue.h>
 
 #include "batch.h"
+#include "compat/param.h"
 
 #define TMEM_CLEAN_BATCH_MAX 32
 /* As many as CPUs, and no more than this: each takes 128 KiB. */
@@ -59,7 +60,7 @@ static void (*tmem_clean_answered)(u32 pool, s32 status) __read_mostly;
 static int tmem_set_clean_batch(const char *value,
 				const struct kernel_param *param)
 {
-	return param_set_uint_minmax(value, param, 1, TMEM_CLEAN_BATCH_MAX);
+	return tmem_param_set_uint(value, param, 1, TMEM_CLEAN_BATCH_MAX);
 }
 
 static const struct kernel_param_ops tmem_clean_batch_ops = {

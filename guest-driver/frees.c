@@ -5,6 +5,7 @@
 #include <linux/moduleparam.h>
 
 #include "batch.h"
+#include "compat/param.h"
 #include "counters.h"
 #include "frees.h"
 
@@ -14,7 +15,7 @@
 static int tmem_set_free_batch(const char *value,
 			       const struct kernel_param *param)
 {
-	return param_set_uint_minmax(value, param, 1, TMEM_FREE_BATCH_MAX);
+	return tmem_param_set_uint(value, param, 1, TMEM_FREE_BATCH_MAX);
 }
 
 static const struct kernel_param_ops tmem_free_batch_ops = {
@@ -45,10 +46,11 @@ static u64 tmem_drain_take(struct tmem_batch *batch,
 }
 
 /*
- * Sends one batch of frees. Each word they come from stays locked until the
- * flush is done: a put of one of its slots waits, and comes after.
+ * Sends one batch of frees and returns how many. Each word they come from stays
+ * locked until the flush is done: a put of one of its slots waits, and comes
+ * after.
  */
-static void tmem_drain_one_batch(struct tmem_slots *slots)
+static u32 tmem_drain_one_batch(struct tmem_slots *slots)
 {
 	/* A word gives a slot at least or is let go at once: never too many. */
 	struct tmem_drain_word *held = slots->drain_held;
@@ -88,15 +90,20 @@ static void tmem_drain_one_batch(struct tmem_slots *slots)
 	}
 	atomic_sub(batch.count, &slots->pending);
 	tmem_batch_end(&batch);
+	return batch.count;
 }
 
-/* Two rounds over the words see all that was pending before. */
+/*
+ * Two rounds over the words see all that was pending before. No more than that:
+ * since 6.13 other CPUs free slots meanwhile, and interrupts are off.
+ */
 static void tmem_drain_locked(struct tmem_slots *slots)
 {
+	int left = atomic_read(&slots->pending);
 	u32 wraps = 0;
 
-	while (wraps < 2 && atomic_read(&slots->pending) > 0) {
-		tmem_drain_one_batch(slots);
+	while (wraps < 2 && left > 0) {
+		left -= tmem_drain_one_batch(slots);
 		if (!slots->drain_cursor)
 			wraps++;
 	}

@@ -59,8 +59,8 @@ static struct tmem_slots *tmem_area_of(unsigned int type, pgoff_t slot)
 /*
  * Not taken, and so written to the device: a huge page, which comes once for
  * all its pages; and a page of a synchronous device, of which two faults may
- * each want a copy, while the kernel forgets that the store has it after the
- * first (gets are exclusive).
+ * each want a copy, while the store has none after the first (gets are
+ * exclusive).
  */
 static bool tmem_frontswap_takes(struct page *page)
 {
@@ -87,6 +87,15 @@ static int tmem_frontswap_store(unsigned int type, pgoff_t slot,
 }
 
 /*
+ * A loaded page leaves the store, or it would fill with copies of resident
+ * pages: the kernel keeps slots of loaded pages until half the swap is in use.
+ * So the page is all there is, and dirty: it is stored again before it goes.
+ *
+ * The kernel can do as much by itself (frontswap_tmem_exclusive_gets), but for
+ * all back ends, and forgets then that any of them has the slot. zswap keeps
+ * what it has loaded: its old page would be neither replaced nor dropped, and
+ * written over a newer one on the device when zswap makes room.
+ *
  * The kernel takes a failed load of a stored page as leave to read the device,
  * where there is something else. Better no guest than one with wrong memory.
  */
@@ -105,6 +114,7 @@ static int tmem_frontswap_load(unsigned int type, pgoff_t slot,
 		panic("tmem: page %lu of swap area %u is lost: status %d",
 		      slot, type, status);
 	tmem_slot_set_empty(slots, slot);
+	SetPageDirty(page);
 	return 0;
 }
 
@@ -142,12 +152,6 @@ int tmem_frontswap_register(void)
 		return pool;
 	tmem_frontswap_pool = pool;
 	__module_get(THIS_MODULE);
-	/*
-	 * A loaded page leaves the store, or it would fill with copies of
-	 * resident pages: the kernel keeps slots of loaded pages until half the
-	 * swap is in use.
-	 */
-	frontswap_tmem_exclusive_gets(true);
 	frontswap_register_ops(&tmem_frontswap_ops);
 	pr_info("frontswap: the module cannot be unloaded any more\n");
 	return 0;

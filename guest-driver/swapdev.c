@@ -122,6 +122,11 @@ u64 tmem_swapdev_stored(void)
 	return tmem_swapdev ? tmem_slots_stored(&tmem_swapdev->slots) : 0;
 }
 
+bool tmem_swapdev_is_backed(void)
+{
+	return tmem_swapdev && tmem_swapdev->backing;
+}
+
 /*
  * A page must be one frame, which O_DIRECT and a partial write of a page's
  * buffers would break.

@@ -51,6 +51,9 @@ void tmem_swapdev_destroy(void);
 /* Pages of the device that are in the store and nowhere else. */
 u64 tmem_swapdev_stored(void);
 
+/* Whether there is the device, and a backing disk. */
+bool tmem_swapdev_is_backed(void);
+
 /*
  * Whether to refuse a page for @slot without asking the store. Never where the
  * store may hold an older page of the slot: the put is what would drop it.

@@ -32,9 +32,10 @@ MODULE_PARM_DESC(cleancache,
 /*
  * The store is gone when the image of a hibernated guest comes back. With
  * frontswap the kernel would put pages there while it shrinks its memory for
- * the image, after this was asked; with cleancache the file systems of the
- * image would go on with ids of pools that are another life's: then the answer
- * is always no.
+ * the image, after this was asked; so it would with a backing disk, where even
+ * the header of a swap device may lie that is in use; with cleancache the file
+ * systems of the image would go on with ids of pools that are another life's:
+ * then the answer is always no.
  */
 static int tmem_pm_notify(struct notifier_block *block, unsigned long event,
 			  void *unused)
@@ -42,7 +43,8 @@ static int tmem_pm_notify(struct notifier_block *block, unsigned long event,
 	u64 stored = tmem_swapdev_stored() + tmem_frontswap_stored();
 
 	if (event != PM_HIBERNATION_PREPARE ||
-	    (!stored && !tmem_use_frontswap && !tmem_use_cleancache))
+	    (!stored && !tmem_swapdev_is_backed() && !tmem_use_frontswap &&
+	     !tmem_use_cleancache))
 		return NOTIFY_DONE;
 	pr_warn("no hibernation: what is in the host's memory would be gone, %llu pages of swap and all of cleancache\n",
 		stored);

@@ -70,6 +70,9 @@ int tmem_rw_page(struct tmem_swapdev *dev, sector_t sector, struct page *page,
 	/* Comes once for all its pages. */
 	if (PageCompound(page) || sector % TMEM_SECTORS_PER_PAGE)
 		return -ENOTSUPP;
+	/* Nobody has looked whether the device is as large, as with a bio. */
+	if (sector / TMEM_SECTORS_PER_PAGE >= dev->slots.count)
+		return -EIO;
 	err = write ? tmem_page_write(dev, slot, page) :
 		      tmem_page_read(&dev->slots, slot, page);
 	if (!err)

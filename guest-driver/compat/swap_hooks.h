@@ -17,13 +17,17 @@
 
 /*
  * The page of the swap cache goes to a device that swap treats as synchronous:
- * by having rw_page, on all kernels that have frontswap for modules.
+ * by having rw_page, on all kernels that have frontswap for modules. For a file
+ * that is the device of its file system, which may have none.
  */
 static inline bool tmem_swaps_synchronously(struct page *page)
 {
 	struct inode *host = page_file_mapping(page)->host;
+	struct block_device *bdev = host->i_sb->s_bdev;
 
-	return S_ISBLK(host->i_mode) && I_BDEV(host)->bd_disk->fops->rw_page;
+	if (S_ISBLK(host->i_mode))
+		bdev = I_BDEV(host);
+	return bdev && bdev->bd_disk->fops->rw_page;
 }
 #endif
 
