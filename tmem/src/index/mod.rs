@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Lock order: a shard of the pool's map, then an object's tree, then a leaf. The map hands out the `Arc` and its guard
-//! is gone before anything else is locked (the removal of an empty object alone works under the shard). No lock of the
+//! is gone before anything else is locked (the removal of an object alone works under the shard). No lock of the
 //! index is held while guest memory is copied or a page is compressed or decompressed.
 
 mod entry;
