@@ -12,7 +12,7 @@ use crate::guest::{get, put};
 const VCPUS: u64 = 4;
 const ROUNDS: u64 = 10_000;
 /// Room for about half of what the vCPUs want to keep.
-const LIMIT_BYTES: u64 = 2 << 20;
+const LIMIT_BYTES: u64 = 1 << 20;
 const STAGING_BYTES: usize = 128 << 10;
 
 /// A vCPU with keys of its own, in objects and leaves that it shares with the others.
