@@ -34,8 +34,11 @@ impl Client {
         // What a guest puts meanwhile is not asked for: a busy one must not keep the caller here.
         let mut left = self.statistics().ephemeral_pages;
         let leaves = || self.hands(PoolKind::Ephemeral).iter().map(Hand::leaves).sum::<usize>();
-        while freed() < bytes && left > 0 {
-            let missing = usize::try_from(bytes - freed()).unwrap_or(usize::MAX);
+        // Others free meanwhile: looked at once a round.
+        while let missing @ 1.. = bytes.saturating_sub(freed())
+            && left > 0
+        {
+            let missing = usize::try_from(missing).unwrap_or(usize::MAX);
             // Every page is spared three times at most.
             let bound = Bound { pages: (missing / PAGE_SIZE).max(EVICT_PAGES), leaves: 4 * leaves() + 64 };
             let evicted = self.evict(bound);
