@@ -89,7 +89,7 @@ impl<B: Backing> Staging<B> {
     /// staged must find room when it is compressed, so as much as the whole buffer is left alone.
     pub(crate) fn take(&self, key: Key, quota: &Quota) -> Option<u32> {
         let mut state = self.state.lock();
-        if state.most == 0 || state.closed || quota.left() < u64::from(state.most) * PAGE_SIZE as u64 {
+        if state.most == 0 || state.closed || quota.left() < state.bytes() {
             return None;
         }
         let page = match state.free.pop() {
@@ -112,10 +112,14 @@ impl<B: Backing> Staging<B> {
         Some(page)
     }
 
-    /// Makes the next pages resident with one system call: the faults cost more than the copies that make them.
+    /// Makes the next pages resident with one system call: the faults cost more than the copies that make them. What they
+    /// take is not what is left alone.
     fn grow(&self, state: &mut State, quota: &Quota) -> Option<()> {
         let count = GROWTH_PAGES.min(state.most - state.resident);
         let (first, bytes) = (state.resident as usize * PAGE_SIZE, count as usize * PAGE_SIZE);
+        if quota.left() < state.bytes() + bytes as u64 {
+            return None;
+        }
         quota.try_charge(bytes).ok()?;
         // Where Linux is too old for that they are touched soon all the same.
         let _ = self.backing.populate(first, bytes);
@@ -235,6 +239,11 @@ impl<B: Backing> Staging<B> {
 }
 
 impl State {
+    /// Bytes of the whole buffer.
+    fn bytes(&self) -> u64 {
+        u64::from(self.most) * PAGE_SIZE as u64
+    }
+
     /// Numbers the next page that was not touched.
     fn begin(&mut self) -> u32 {
         let page = self.begun;
@@ -292,7 +301,13 @@ mod tests {
     #[test]
     fn near_the_limit_nothing_is_staged() {
         let (staging, quota) = staging();
-        quota.set_limit((PAGES * PAGE_SIZE) as u64 - 1);
+        let buffer = (PAGES * PAGE_SIZE) as u64;
+        quota.set_limit(2 * buffer - 1);
+        assert_eq!(staging.take(key(0), &quota), None, "the buffer itself and as much again");
+        quota.set_limit(2 * buffer);
+        let page = staging.take(key(0), &quota).unwrap();
+        staging.give(page);
+        quota.set_limit(2 * buffer - 1);
         assert_eq!(staging.take(key(0), &quota), None);
     }
 
