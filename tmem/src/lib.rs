@@ -15,6 +15,7 @@
 //!         ── hand       the order in which leaves are looked at, to evict or to recompress
 //!         ── eviction   which ephemeral pages go first
 //!         ── detached   flushed trees that wait to be freed
+//!         ── sleepers   whoever sleeps until the guest calls again
 //! ```
 //!
 //! Every method takes `&self` and may be called by any number of threads at once. Errors of the guest are a
@@ -36,10 +37,11 @@ mod key;
 mod lock;
 mod prefetch;
 mod quota;
+mod sleepers;
 mod staging;
 mod statistics;
 
-pub use client::Client;
+pub use client::{Client, Recompression};
 pub use codec::Form;
 pub use config::{AcceptChoice, ClientConfig, CodecChoice, EvictionChoice, StoreError};
 pub use guest::{BadFrame, GuestPages};

@@ -39,6 +39,7 @@ impl Client {
         self.counters.count(Counter::RangeFlushes);
         self.counters.add(Counter::PagesFlushedByRange, pages);
         self.reclaim_some();
+        self.sleepers.wake();
         Status::Ok
     }
 
@@ -54,6 +55,7 @@ impl Client {
         self.counters.count(Counter::ObjectFlushes);
         self.counters.add(Counter::PagesFlushedByObject, pages);
         self.reclaim_some();
+        self.sleepers.wake();
         Status::Ok
     }
 

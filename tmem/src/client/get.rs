@@ -54,6 +54,7 @@ impl Client {
         if status == Status::Ok && pool.kind() == PoolKind::Ephemeral {
             pool.add_hit();
         }
+        self.sleepers.wake();
         status
     }
 

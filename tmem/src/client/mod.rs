@@ -18,6 +18,7 @@ mod staged;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
 
 use hypercall_abi::Status;
 
@@ -32,8 +33,11 @@ use crate::hand::Hand;
 use crate::index::{HashKey, POOLS_MAX, Pool, PoolInUse, PoolPlace, Pools};
 use crate::key::{PAGE_SIZE, PoolKind};
 use crate::quota::Quota;
+use crate::sleepers::Sleepers;
 use crate::staging::Staging;
 use crate::statistics::{Counter, Counters, Statistics};
+
+pub use recompress::Recompression;
 
 /// One VM seen by the store.
 ///
@@ -59,6 +63,7 @@ pub struct Client {
     frozen: AtomicBool,
     refuses_ephemeral: AtomicBool,
     ephemeral_limit: AtomicU64,
+    sleepers: Sleepers,
 }
 
 impl Client {
@@ -93,6 +98,7 @@ impl Client {
             frozen: AtomicBool::new(false),
             refuses_ephemeral: AtomicBool::new(false),
             ephemeral_limit: AtomicU64::new(u64::MAX),
+            sleepers: Sleepers::default(),
             config,
         })
     }
@@ -106,6 +112,7 @@ impl Client {
         self.acceptance.open();
         self.release_idle();
         self.counters.count(Counter::Hellos);
+        self.sleepers.wake();
     }
 
     /// Creates a pool and returns its id, which no earlier pool of this client had.
@@ -115,6 +122,7 @@ impl Client {
     pub fn pool_new(&self, kind: PoolKind) -> Result<u32, Status> {
         let id = self.pools.create(kind, HashKey(self.config.hash_seed)).ok_or(Status::NoResources)?;
         self.quota.charge_metadata(Pools::POOL_BYTES);
+        self.sleepers.wake();
         Ok(id)
     }
 
@@ -127,17 +135,20 @@ impl Client {
         self.close(pool);
         self.counters.count(Counter::PoolDestroys);
         self.reclaim_some();
+        self.sleepers.wake();
         Status::Ok
     }
 
     /// Rejects new puts until [`thaw`](Self::thaw). A put that replaces a page and needs no more room is still accepted.
     pub fn freeze(&self) {
         self.frozen.store(true, Ordering::Relaxed);
+        self.sleepers.wake();
     }
 
     /// Accepts puts again.
     pub fn thaw(&self) {
         self.frozen.store(false, Ordering::Relaxed);
+        self.sleepers.wake();
     }
 
     /// Whether new puts are rejected by a freeze.
@@ -182,6 +193,20 @@ impl Client {
     /// Sets the resident bytes that the host will not ask back. More than the limit counts as the limit.
     pub fn set_reservation(&self, bytes: u64) {
         self.quota.set_reservation(bytes);
+    }
+
+    /// Wakes `waker` once, by the next call that puts, loads or flushes, or by background work that makes the client
+    /// smaller: for those who have nothing to do until then. A call that is under way now may be past that already, so
+    /// whoever looks for work looks behind this.
+    ///
+    /// The call that wakes pays for it, and no other does.
+    pub fn wake_at_next_call(&self, waker: &Waker) {
+        self.sleepers.add(waker);
+    }
+
+    /// Wakes those who wait for the next call, as one would: something is different that they may want to see.
+    pub fn wake_sleepers(&self) {
+        self.sleepers.wake();
     }
 
     /// A snapshot of all counters and gauges.

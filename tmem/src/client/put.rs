@@ -53,6 +53,7 @@ impl Client {
             Status::BadAddress => Counter::PutsBadAddress,
             _ => Counter::PutsOverLimit,
         });
+        self.sleepers.wake();
         status
     }
 

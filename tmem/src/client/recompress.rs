@@ -18,6 +18,16 @@ use super::replace::{Copy, Held};
 /// Age of a cold page: passes that it has seen without a load, as many as the entry can count.
 const COLD: u8 = 3;
 
+/// What a pass did, and what there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recompression {
+    /// Pages that are smaller now.
+    pub smaller: u64,
+    /// Nothing is left to do, nor will be before the client's next call
+    /// ([`Client::wake_at_next_call`]): every page is as small and as close to others as it gets.
+    pub is_done: bool,
+}
+
 /// What to do with a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
@@ -41,29 +51,36 @@ struct Pass<G> {
     /// Whether there was room for what was recompressed so far. Where there is none, the work would be for nothing.
     room: bool,
     smaller: u64,
+    /// Whether it met a page that was worked on, or will be when it is colder or compressed at all.
+    found_work: bool,
 }
 
 impl Client {
     /// One pass over all pages: each of a persistent pool gets one older; those of them that were cold already are
     /// compressed by Zstandard where that saves an eighth; pages of any pool in slabs that others have room for move
     /// there. Memory that is free by it goes back to the host. Asks `go_on` before each page that it works on, and ends
-    /// early where that is false. Returns how many pages are smaller now.
+    /// early where that is false.
     ///
     /// Meant for a thread of its own, at long intervals: a page is cold after three of them. `go_on` may sleep, to rest
     /// between pages; no lock is held then.
-    pub fn recompress(&self, mut go_on: impl FnMut() -> bool) -> u64 {
-        let mut smaller = 0;
+    pub fn recompress(&self, mut go_on: impl FnMut() -> bool) -> Recompression {
+        // What is flushed and not freed yet leaves slabs that others have room for.
+        let mut whole = Recompression { smaller: 0, is_done: !self.has_detached() };
         for kind in [PoolKind::Persistent, PoolKind::Ephemeral] {
             let evacuation = self.arena.evacuation(kind);
-            let mut pass = Pass { go_on: &mut go_on, kind, evacuation, room: true, smaller: 0 };
+            let mut pass = Pass { go_on: &mut go_on, kind, evacuation, room: true, smaller: 0, found_work: false };
             let finished = self.pass_leaves(&mut pass);
-            smaller += pass.smaller;
+            whole.smaller += pass.smaller;
+            whole.is_done &= finished && !pass.found_work;
             if !finished {
                 break;
             }
         }
         self.release_unused();
-        smaller
+        if whole.smaller > 0 {
+            self.sleepers.wake();
+        }
+        whole
     }
 
     /// Passes all leaves once. Returns `false` where it was told to stop.
@@ -134,7 +151,7 @@ impl Client {
 impl<G> Pass<G> {
     /// Makes persistent pages from `from` on one older until there is one to work on, and pins that. The ages of ephemeral
     /// ones are the eviction's.
-    fn next_job(&self, leaf: &Leaf, from: u16) -> Option<Job> {
+    fn next_job(&mut self, leaf: &Leaf, from: u16) -> Option<Job> {
         let mut state = leaf.lock();
         let mut next = state.next(from);
         while let Some((place, entry)) = next {
@@ -143,11 +160,14 @@ impl<G> Pass<G> {
             if ages && !is_cold {
                 state.set_age(place, entry.age() + 1);
             }
+            self.found_work |= matches!(entry.contents(), Some(Contents::Staged(_)));
             if let Some(Contents::Stored(tier, slot)) = entry.contents() {
-                let compresses = is_cold && !entry.is_settled() && matches!(tier, Tier::Raw | Tier::Lz4 | Tier::PageLz);
+                let compresses = ages && !entry.is_settled() && matches!(tier, Tier::Raw | Tier::Lz4 | Tier::PageLz);
+                let moves = self.evacuation.includes(slot);
+                self.found_work |= compresses || moves;
                 let task = match () {
-                    () if compresses && self.room => Some(Task::Recompress),
-                    () if self.evacuation.includes(slot) => Some(Task::Move),
+                    () if compresses && is_cold && self.room => Some(Task::Recompress),
+                    () if moves => Some(Task::Move),
                     () => None,
                 };
                 if let Some(task) = task

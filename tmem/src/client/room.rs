@@ -47,6 +47,7 @@ impl Client {
                 break;
             }
             left = left.saturating_sub(evicted as u64);
+            self.sleepers.wake();
         }
         freed()
     }
@@ -100,7 +101,11 @@ impl Client {
 
     /// The same, and what slabs in use have not begun to use.
     pub(super) fn release_unused(&self) -> usize {
-        self.release_idle() + self.arena.trim(&self.quota)
+        let bytes = self.release_idle() + self.arena.trim(&self.quota);
+        if bytes > 0 {
+            self.sleepers.wake();
+        }
+        bytes
     }
 
     /// Whether the client holds no more than its limit, if need be after making some room.

@@ -1,12 +1,26 @@
 //! Cold pages get smaller, and nothing else changes.
 
-use tmem::{Client, Status};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
 
-use super::{client, ephemeral, key, persistent};
+use tmem::{Client, ClientConfig, PoolKind, Status};
+
+use super::{client, configured, ephemeral, key, persistent};
 use crate::guest::{get, put};
 use crate::pages::{pointers, random, text};
 
 const PAGES: u32 = 600;
+
+/// Whether it was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// A client with that many pages of text in a pool.
 fn filled(pool: impl Fn(&Client) -> u32) -> (Client, u32) {
@@ -19,7 +33,7 @@ fn filled(pool: impl Fn(&Client) -> u32) -> (Client, u32) {
 }
 
 fn passes(client: &Client, count: u32) -> u64 {
-    (0..count).map(|_| client.recompress(|| true)).sum()
+    (0..count).map(|_| client.recompress(|| true).smaller).sum()
 }
 
 #[test]
@@ -27,7 +41,7 @@ fn a_page_that_nobody_loads_for_three_passes_gets_smaller() {
     let (client, pool) = filled(persistent);
     let before = client.statistics();
     assert_eq!(passes(&client, 3), 0);
-    assert_eq!(client.recompress(|| true), u64::from(PAGES));
+    assert_eq!(client.recompress(|| true).smaller, u64::from(PAGES));
     let after = client.statistics();
     assert_eq!((after.zstd_pages, after.page_lz_pages), (u64::from(PAGES), 0));
     assert_eq!(after.pages_recompressed, u64::from(PAGES));
@@ -45,7 +59,7 @@ fn a_load_makes_a_page_young_again() {
     let (client, pool) = filled(persistent);
     passes(&client, 3);
     assert!(get(&client, key(pool, 7), false).is_ok());
-    assert_eq!(client.recompress(|| true), u64::from(PAGES) - 1);
+    assert_eq!(client.recompress(|| true).smaller, u64::from(PAGES) - 1);
     assert_eq!(client.statistics().page_lz_pages, 1);
 }
 
@@ -89,12 +103,72 @@ fn it_stops_when_told_and_goes_on_where_it_was() {
         left -= 1;
         left > 0
     });
-    assert_eq!(stopped, 9);
+    assert_eq!((stopped.smaller, stopped.is_done), (9, false));
     client.check_invariants();
     passes(&client, 2);
     assert_eq!(client.statistics().zstd_pages, u64::from(PAGES));
     assert_eq!(get(&client, key(pool, 3), true), Ok(text(3)));
     client.check_invariants();
+}
+
+#[test]
+fn it_is_done_when_every_page_is_as_small_as_it_gets_until_the_next_call() {
+    let (client, pool) = filled(persistent);
+    assert_eq!(put(&client, key(pool, PAGES), random(1)), Status::Ok);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    for pass in 0..4 {
+        client.wake_at_next_call(&waker);
+        assert!(!client.recompress(|| true).is_done, "pass {pass}: pages get older or smaller");
+    }
+    assert!(woken.0.load(Ordering::Relaxed), "what is held has changed");
+    // They left slabs behind that others may have room for.
+    let done = (0..8).position(|_| client.recompress(|| true).is_done);
+    assert!(done.is_some());
+    assert!(get(&client, key(pool, 7), false).is_ok());
+    assert!(client.recompress(|| true).is_done, "a page that was compressed once more stays so");
+    assert_eq!(put(&client, key(pool, 7), text(7)), Status::Ok);
+    assert!(!client.recompress(|| true).is_done);
+}
+
+#[test]
+fn it_is_not_done_while_a_page_is_staged() {
+    let client = configured(ClientConfig { staging_bytes: 1 << 20, ..ClientConfig::new(1 << 30, [0; 2]) });
+    let pool = persistent(&client);
+    assert_eq!(put(&client, key(pool, 0), text(0)), Status::Ok);
+    for _ in 0..5 {
+        assert!(!client.recompress(|| true).is_done);
+    }
+}
+
+#[test]
+fn who_waits_for_the_next_call_is_woken_by_every_call_of_its_guest() {
+    let (client, pool) = filled(persistent);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    // Whether the call before this woke; asks for the next one.
+    let was_woken = || {
+        client.wake_at_next_call(&waker);
+        woken.0.swap(false, Ordering::Relaxed)
+    };
+    assert!(!was_woken());
+    put(&client, key(pool, 0), text(1));
+    assert!(was_woken());
+    get(&client, key(pool, 0), false).unwrap();
+    assert!(was_woken());
+    client.flush_range(pool, super::OBJECT, 0, 1);
+    assert!(was_woken());
+    client.pool_new(PoolKind::Ephemeral).unwrap();
+    assert!(was_woken());
+    client.flush_object(pool, super::OBJECT);
+    assert!(was_woken());
+    client.pool_destroy(pool);
+    assert!(was_woken());
+    client.hello();
+    assert!(was_woken());
+    client.statistics();
+    client.recompress(|| true);
+    assert!(!was_woken(), "nothing is there to be made smaller");
 }
 
 /// Leaves one page in eight, all over the slabs, and a pass to move them together.
@@ -104,7 +178,7 @@ fn thin_out(client: &Client, pool: u32) {
     }
     client.reclaim(u64::MAX);
     let before = client.statistics();
-    assert_eq!(client.recompress(|| true), 0);
+    assert_eq!(client.recompress(|| true).smaller, 0);
     let after = client.statistics();
     assert!(after.pages_moved > 0 && after.resident_bytes < before.resident_bytes / 2, "{before:?} {after:?}");
     for index in (0..PAGES).step_by(8) {

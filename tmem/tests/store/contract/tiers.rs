@@ -192,7 +192,7 @@ fn every_page_comes_back_from_staging_and_after_it() {
 fn every_page_comes_back_once_it_is_compressed_again() {
     let pages = all();
     let (client, pool) = put_all(config(CodecChoice::PageLz), &pages);
-    let smaller: u64 = (0..4).map(|_| client.recompress(|| true)).sum();
+    let smaller: u64 = (0..4).map(|_| client.recompress(|| true).smaller).sum();
     assert_eq!(kept(&client).zstd, smaller);
     assert!(smaller * 2 > len(&pages), "only {smaller} of {} pages got smaller", pages.len());
     assert_all_equal(&client, pool, &pages);
@@ -215,7 +215,7 @@ fn every_page_comes_back_once_it_has_moved() {
         assert_eq!(client.flush_range(pool, OBJECT, index * 10, kept.into()), Status::Ok);
         assert_eq!(client.flush_range(pool, OBJECT, index * 10 + kept + 1, u64::from(9 - kept)), Status::Ok);
     }
-    assert_eq!(client.recompress(|| true), 0);
+    assert_eq!(client.recompress(|| true).smaller, 0);
     let moved = client.statistics().pages_moved;
     assert!(moved * 2 > len(&pages), "only {moved} of {} pages moved", pages.len());
     for (index, page) in indexed(&pages) {

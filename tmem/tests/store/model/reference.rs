@@ -89,7 +89,9 @@ impl Reference {
             Operation::SetLimit { bytes } => self.set_limit(client, bytes)?,
             Operation::FlushEphemeral { bytes } => self.flush_ephemeral(client, bytes)?,
             Operation::Reclaim { pages } => drop(client.reclaim(pages)),
-            Operation::Recompress => drop(client.recompress(|| true)),
+            Operation::Recompress => {
+                client.recompress(|| true);
+            }
             Operation::CompressStaged => drop(client.compress_staged(u64::MAX, || true)),
         }
         Ok(())
