@@ -11,7 +11,7 @@ use protocol::service::{
 };
 use protocol::{DecodeError, MESSAGE_MAX_BYTES, NAME_MAX_BYTES, VmName};
 
-const COUNTS: &str = r#"{"limit_bytes":1,"used_bytes":2,"ephemeral_bytes":3,"frozen":false,"persistent_pages":4,"ephemeral_pages":5,"puts_accepted":6,"puts_rejected_no_space":7,"puts_rejected_over_limit":8,"puts_rejected_frozen":9,"puts_rejected_poor_ratio":10,"puts_rejected_busy":11,"gets_hit":12,"gets_miss":13,"gets_empty":14,"pages_evicted":15,"pages_merged":16,"same_filled_pages":17}"#;
+const COUNTS: &str = r#"{"limit_bytes":1,"used_bytes":2,"ephemeral_bytes":3,"frozen":false,"persistent_pages":4,"ephemeral_pages":5,"puts_accepted":6,"puts_rejected_no_space":7,"puts_rejected_over_limit":8,"puts_rejected_frozen":9,"puts_rejected_poor_ratio":10,"puts_rejected_busy":11,"gets_hit":12,"gets_miss":13,"gets_empty":14,"pages_evicted":15,"pages_merged":16,"same_filled_pages":17,"rests":true}"#;
 
 fn counts() -> Counts {
     Counts {
@@ -33,6 +33,7 @@ fn counts() -> Counts {
         pages_evicted: 15,
         pages_merged: 16,
         same_filled_pages: 17,
+        rests: true,
     }
 }
 
@@ -160,6 +161,7 @@ fn the_largest_page_of_vms_fits_into_a_message() {
             pages_evicted: u64::MAX,
             pages_merged: u64::MAX,
             same_filled_pages: u64::MAX,
+            rests: false,
         },
     };
     let page = VmsPage { vms: vec![status; VMS_PER_PAGE], more: true };

@@ -47,6 +47,7 @@ impl Engine {
     pub fn decide(&mut self, host: HostObservation) -> Vec<(VmName, Lease)> {
         let now_ms = host.now_ms;
         let policy = &self.in_force.policy;
+        self.vms.values_mut().for_each(|vm| vm.count_if_it_rests(policy, now_ms));
         let vms = self.vms.iter().map(|(name, vm)| vm.observe(name, policy, now_ms)).collect();
         let observation = Observation { host, vms };
         let decision = law::decide(policy, self.state, &observation);

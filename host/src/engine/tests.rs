@@ -83,6 +83,47 @@ fn the_pool_is_shared_by_weight() {
 }
 
 #[test]
+fn a_vm_that_rests_is_judged_like_one_that_reports_the_same_over_and_over() {
+    let one_engine = |rests: bool| {
+        let mut engine = engine("");
+        for vm in ["idle", "busy"] {
+            register(&mut engine, 1, registration(vm, false, 0), 0).unwrap();
+        }
+        let now_ms = run(&mut engine, SETTLE_MS, 25, &[("idle", 48), ("busy", 90)]);
+        let held = counts_of(&engine, "idle", 48);
+        for second in 0..200 {
+            let now_ms = now_ms + second * INTERVAL_MS;
+            if second % 60 == 0 || !rests {
+                engine.count(&name("idle"), Counts { rests, ..held }, now_ms);
+            }
+            let wanted = counts_of(&engine, "busy", 90);
+            engine.count(&name("busy"), wanted, now_ms);
+            engine.decide(host(now_ms));
+        }
+        let last = engine.last.as_ref().unwrap();
+        let idle = last.decision.vms.iter().find(|vm| vm.name == "idle").unwrap();
+        (idle.active, idle.claim, idle.lease, lease_mib(&engine, "busy"))
+    };
+    let told = one_engine(false);
+    assert!(told.0.is_some(), "its counts are fresh");
+    assert_eq!(one_engine(true), told);
+}
+
+#[test]
+fn a_vm_that_rests_and_is_not_heard_of_for_minutes_is_stale() {
+    let mut engine = engine("");
+    register(&mut engine, 1, registration("web", false, 0), 0).unwrap();
+    engine.count(&name("web"), Counts { rests: true, ..counts(0, 0) }, 0);
+    let active = |engine: &mut Engine, now_ms| {
+        engine.decide(host(now_ms));
+        engine.last.as_ref().unwrap().decision.vms[0].active
+    };
+    let silent = (0..300).map(|second| active(&mut engine, second * INTERVAL_MS).is_some()).collect::<Vec<_>>();
+    assert!(silent[..120].iter().all(|is_fresh| *is_fresh), "it reports once a minute");
+    assert_eq!(silent.last(), Some(&false));
+}
+
+#[test]
 fn one_who_comes_later_gets_what_others_give_back() {
     let mut engine = engine("");
     register(&mut engine, 1, registration("one", false, 0), 0).unwrap();

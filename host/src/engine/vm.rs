@@ -10,6 +10,9 @@ use super::window::Window;
 /// How far a store may be above its lease for a moment: pools and buffers that are charged whatever the limit is.
 const SLACK_BYTES: u64 = 4 << 20;
 
+/// How long a VM that rests is believed to: it reports once a minute.
+const RESTS_MS: u64 = 150_000;
+
 /// Who a connection belongs to, as the kernel vouches for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -30,7 +33,10 @@ pub(super) struct Vm {
     /// What an operator set in place of the class's.
     pub(super) weight: Option<u32>,
     pub(super) counts: Counts,
+    /// When the counts were as they are: when it reported them, or later while it rests.
     counted_ms: u64,
+    /// When it last reported.
+    reported_ms: u64,
     window: Window,
     /// Pages rejected for want of room between its last two reports.
     rejected_pages: u64,
@@ -64,6 +70,7 @@ impl Vm {
             weight: None,
             counts,
             counted_ms: now_ms,
+            reported_ms: now_ms,
             window: Window::default(),
             rejected_pages: 0,
             lease_bytes,
@@ -79,9 +86,24 @@ impl Vm {
         self.rejected_pages = counts.puts_without_room().saturating_sub(self.counts.puts_without_room());
         self.counts = counts;
         self.counted_ms = now_ms;
-        let stored = counts.persistent_pages.saturating_add(counts.ephemeral_pages);
-        self.window.add(now_ms, counts.gets_hit, stored, policy.share.idle_after.as_ms());
+        self.reported_ms = now_ms;
+        self.add_to_window(policy, now_ms);
         self.ceiling_bytes = self.told.lease_bytes.max(self.ceiling_bytes.min(counts.used_bytes));
+    }
+
+    /// A VM that said to rest has put and loaded nothing since, or it would have said so: its last report is as good as new,
+    /// for as long as it has another one in that time.
+    pub(super) fn count_if_it_rests(&mut self, policy: &Policy, now_ms: u64) {
+        if self.counts.rests && now_ms.saturating_sub(self.reported_ms) < RESTS_MS {
+            self.rejected_pages = 0;
+            self.counted_ms = now_ms;
+            self.add_to_window(policy, now_ms);
+        }
+    }
+
+    fn add_to_window(&mut self, policy: &Policy, now_ms: u64) {
+        let stored = self.counts.persistent_pages.saturating_add(self.counts.ephemeral_pages);
+        self.window.add(now_ms, self.counts.gets_hit, stored, policy.share.idle_after.as_ms());
     }
 
     /// Takes down what the VM is told.

@@ -261,7 +261,7 @@ impl Connection {
         let silent = match self.role {
             Role::Unknown => since(Some(self.heard_ms), UNKNOWN_MS),
             Role::Command => since(Some(self.heard_ms), COMMAND_MS),
-            // A VM whose process stands still is a VM; its counts are stale, which the laws know of.
+            // A VM whose process stands still is a VM; its counts get stale, which the laws know of.
             Role::Vm(_) => false,
         };
         silent.then_some(Fault::Silent)

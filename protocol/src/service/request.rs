@@ -97,6 +97,9 @@ pub struct Counts {
     pub pages_merged: u64,
     /// Pages held now as one repeated word.
     pub same_filled_pages: u64,
+    /// The VM's guest leaves its store alone: before it calls, the VM reports once a minute and no more.
+    #[serde(default)]
+    pub rests: bool,
 }
 
 impl Counts {

@@ -176,8 +176,7 @@ impl Store {
         let mut link = ServiceLink::new(path, name, label, config.memory_bytes, tmem.limit_bytes);
         let defaults = link.start()?.map_or_else(|| StoreDefaults::from(&Policy::default()), StoreDefaults::from);
         let (client, share) = Self::client(config, tmem, &defaults, ShareSource::Service)?;
-        link.govern(Arc::clone(&share));
-        let governor = Governor::service(link).map_err(host("no timer"))?;
+        let governor = Governor::service(link, Arc::clone(&share)).map_err(host("no timer"))?;
         Ok(Self { client, share, governor, recompress_after: defaults.recompress_after(tmem) })
     }
 

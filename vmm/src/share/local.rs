@@ -79,14 +79,21 @@ impl LocalPolicy {
         }
     }
 
-    /// How often is decided.
+    /// The store that it governs.
+    pub(super) fn share(&self) -> &Arc<Share> {
+        &self.share
+    }
+
+    /// How often is decided while the guest uses its store.
     pub(super) fn interval(&self) -> Duration {
         self.policy.interval.duration()
     }
 
-    /// Looks at the host and decides. Where it cannot be seen, what holds stays.
-    pub(super) fn decide(&mut self) {
+    /// Looks at the host and decides. Where it cannot be seen, what holds stays. Returns whether what was decided holds
+    /// until the guest calls: where the host is short or a page can be evicted, it does not.
+    pub(super) fn decide(&mut self) -> bool {
         let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let before = self.share.limit_bytes();
         match self.host.observe(now_ms) {
             Ok(host) => self.act(host),
             Err(error) if !std::mem::replace(&mut self.complained, true) => {
@@ -94,7 +101,11 @@ impl LocalPolicy {
             }
             Err(_) => {}
         }
-        self.share.settle();
+        // What a control group leaves moves by a page now and then.
+        let is_same = self.share.limit_bytes().abs_diff(before) < self.policy.share.min_change.0.max(1);
+        let is_calm = self.state == HostState::default();
+        // MemAvailable falls without anybody being told, and who can give pages back has to see it.
+        self.share.settle() && is_same && is_calm && self.share.counts().ephemeral_pages == 0
     }
 
     fn act(&mut self, host: HostObservation) {

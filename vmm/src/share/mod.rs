@@ -13,6 +13,7 @@ mod lines;
 mod local;
 mod service;
 mod settings;
+mod stillness;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -84,12 +85,18 @@ impl Share {
     /// Sets the VM's own limit: a lease above it is of no use.
     pub fn set_own_limit(&self, bytes: u64) {
         self.change(|bounds| bounds.own_limit_bytes = bytes);
+        self.store.client().wake_sleepers();
     }
 
     /// The VM's own limit.
     #[must_use]
     pub fn own_limit_bytes(&self) -> u64 {
         self.bounds().own_limit_bytes
+    }
+
+    /// What the store may hold: its lease, or its own limit where that is less.
+    fn limit_bytes(&self) -> u64 {
+        self.store.client().limit_bytes()
     }
 
     /// Keeps to a lease from now on.
@@ -109,12 +116,14 @@ impl Share {
     }
 
     /// Gives back what was freed meanwhile where the store holds more than it may: a put would do it, and none may come.
-    pub fn settle(&self) {
+    /// Returns whether it holds no more now.
+    pub fn settle(&self) -> bool {
         let client = self.store.client();
         if client.used_bytes() > client.limit_bytes() {
             client.reclaim(u64::MAX);
             client.flush_ephemeral(client.used_bytes().saturating_sub(client.limit_bytes()));
         }
+        client.used_bytes() <= client.limit_bytes()
     }
 
     /// Gives back memory of ephemeral pages.
@@ -148,6 +157,7 @@ impl Share {
             pages_evicted: s.pages_evicted,
             pages_merged: s.pages_merged,
             same_filled_pages: s.same_filled_pages,
+            rests: false,
         }
     }
 

@@ -106,7 +106,7 @@ impl ServiceLink {
     ///
     /// [`StartError`] where the service refuses.
     pub fn start(&mut self) -> Result<Option<StoreSettings>, StartError> {
-        self.turn();
+        self.turn(false);
         let deadline = Instant::now() + START_PATIENCE;
         let mut refusal = None;
         while let Link::Asking { lines, .. } = &self.link {
@@ -125,7 +125,7 @@ impl ServiceLink {
             }
             _ => {}
         }
-        if !matches!(self.link, Link::Leased { .. }) {
+        if !self.is_leased() {
             let path = self.path.display();
             tracing::warn!("no host service answers on {path}: the store holds nothing until one does");
         }
@@ -135,7 +135,7 @@ impl ServiceLink {
     /// Governs a store from now on.
     pub fn govern(&mut self, share: Arc<Share>) {
         share.set_lease(self.lease);
-        share.set_connected(matches!(self.link, Link::Leased { .. }));
+        share.set_connected(self.is_leased());
         self.share = Some(share);
     }
 
@@ -177,21 +177,24 @@ impl ServiceLink {
         }
     }
 
-    /// The timer went off: reports, or connects.
-    pub(super) fn turn(&mut self) {
+    /// Whether the service is there.
+    pub(super) fn is_leased(&self) -> bool {
+        matches!(self.link, Link::Leased { .. })
+    }
+
+    /// The timer went off: reports, or connects. `rests`: nothing more is reported before the guest calls, or a minute is
+    /// over.
+    pub(super) fn turn(&mut self, rests: bool) {
         match &mut self.link {
             Link::Away => self.connect(),
             Link::Asking { since, .. } if since.elapsed() >= ANSWER_PATIENCE => self.lose("it does not answer"),
             Link::Asking { .. } => {}
-            Link::Leased { .. } => self.report(),
+            Link::Leased { .. } => self.report(rests),
         }
     }
 
-    fn report(&mut self) {
-        if let Some(share) = &self.share {
-            share.settle();
-        }
-        let counts = self.counts();
+    fn report(&mut self, rests: bool) {
+        let counts = Counts { rests, ..self.counts() };
         self.reported = Some(Instant::now());
         if let Link::Leased { lines } = &mut self.link {
             // A service that does not read gets the newest report when it does.
@@ -277,7 +280,7 @@ impl ServiceLink {
         // Not for each, nor right behind another report: the service takes so many lines a second and no more.
         let is_recent = self.reported.is_some_and(|at| at.elapsed() < FLUSH_REPORT_PAUSE);
         if flushed && !is_recent {
-            self.report();
+            self.report(false);
         }
         Ok(None)
     }
@@ -294,7 +297,7 @@ impl ServiceLink {
 
     /// The line is lost. The lease stays.
     fn lose(&mut self, why: &str) {
-        if matches!(self.link, Link::Leased { .. }) {
+        if self.is_leased() {
             let lease_bytes = self.lease.lease_bytes;
             tracing::warn!(why, lease_bytes, "the host service is lost: the last lease stays");
         }

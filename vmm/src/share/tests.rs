@@ -126,6 +126,34 @@ fn alone_a_vm_decides_for_itself_within_its_limit_and_never_below_its_reservatio
     assert_eq!(put(&share, PoolKind::Ephemeral, 0), Status::OverLimit);
 }
 
+#[test]
+fn alone_a_vm_that_leaves_its_store_alone_decides_once_a_minute_until_it_calls_again() {
+    let share = share(64 * MIB, ShareSource::Policy);
+    // Of two runs of the loop one may find the host short, and the decision then is another one.
+    let mut policy = LocalPolicy::alone();
+    let marks = &mut policy.host.watermarks;
+    for mark in [&mut marks.clear, &mut marks.soft, &mut marks.hard, &mut marks.low, &mut marks.hysteresis] {
+        *mark = policy::SizeOrPercent::Bytes(0);
+    }
+    for mark in [&mut policy.host.psi.soft, &mut policy.host.psi.hard] {
+        (mark.some_avg10, mark.full_avg10) = (None, None);
+    }
+    policy.interval = "100ms".parse().unwrap();
+    let mut governor = Governor::local(LocalPolicy::new(policy, local_vm(), Arc::clone(&share))).unwrap();
+    let mut events = EventManager::new().unwrap();
+    events.add_subscriber(Governs(&mut governor));
+    for _ in 0..2 {
+        // A turn each interval, until it rests.
+        let began = Instant::now();
+        while events.run_with_timeout(1_000).unwrap() > 0 {
+            assert!(began.elapsed() < Duration::from_secs(30), "it never rests");
+        }
+        assert_eq!(put(&share, PoolKind::Persistent, 0), Status::Ok);
+        assert_eq!(events.run_with_timeout(1_000).unwrap(), 1, "the call rings");
+        assert_eq!(events.run_with_timeout(1_000).unwrap(), 1, "and there is a turn each interval again");
+    }
+}
+
 /// A service for one VM.
 struct Played {
     folder: tempfile::TempDir,
@@ -170,8 +198,7 @@ impl Line {
 /// Runs a VM's event loop with nothing but its governor until `done`.
 fn run(mut link: ServiceLink, share: &Arc<Share>, done: impl Fn(&Share) -> bool) {
     link.start().unwrap();
-    link.govern(Arc::clone(share));
-    let mut governor = Governor::service(link).unwrap();
+    let mut governor = Governor::service(link, Arc::clone(share)).unwrap();
     let mut events = EventManager::new().unwrap();
     events.add_subscriber(Governs(&mut governor));
     let began = Instant::now();
@@ -206,6 +233,40 @@ fn a_lost_service_leaves_the_lease_and_hears_of_it_when_it_is_back() {
         drop(played.join().unwrap());
     });
     assert_eq!(share.store.client().limit_bytes(), 30 * MIB);
+}
+
+#[test]
+fn a_vm_that_leaves_its_store_alone_says_so_and_reports_again_when_it_calls() {
+    let played = Played::start();
+    let share = share(64 * MIB, ShareSource::Service);
+    let link = played.link();
+    let report = |line: &mut Line| {
+        let ServiceRequest::Report(counts) = line.hear() else { panic!("no report") };
+        counts
+    };
+    thread::scope(|scope| {
+        let (share, served) = (Arc::clone(&share), Arc::clone(&share));
+        let played = scope.spawn(move || {
+            let mut line = played.accept();
+            line.registration();
+            line.say(registered(20));
+            while !report(&mut line).rests {}
+            line.0.get_mut().set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            let silence = line.0.read_until(b'\n', &mut Vec::new());
+            assert!(silence.is_err(), "it said that it would report nothing");
+            line.0.get_mut().set_read_timeout(None).unwrap();
+            assert_eq!(put(&served, PoolKind::Persistent, 0), Status::Ok);
+            let woken = report(&mut line);
+            assert_eq!((woken.rests, woken.puts_accepted), (false, 1));
+            while !report(&mut line).rests {}
+            line.say(ServiceReply::Lease(lease(30)));
+            assert!(report(&mut line).rests, "a new lease is answered by a report, and nothing else changes");
+            line.say(ServiceReply::Lease(lease(40)));
+            line
+        });
+        run(link, &share, |share| share.lease().lease_bytes == 40 * MIB);
+        drop(played.join().unwrap());
+    });
 }
 
 #[test]
