@@ -4,16 +4,17 @@ use super::exactness::host_counter;
 use crate::case::{Case, Runs};
 use crate::guest::Guest;
 use crate::host::{Host, Spec, Vm};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 pub(super) const CASE: Case = Case {
     name: "idle",
-    shows: "a guest that rests: wake-ups and CPU time of its VMM, with tmem and without",
+    shows: "guests that rest: wake-ups and CPU time of their VMMs, with tmem, leased by a service, and without",
     runs: Runs::ON_6_1.in_soak(),
     host,
     guest,
@@ -34,8 +35,8 @@ const SLEEPS_OF_LOOKS: u64 = 6;
 /// Within which everything cold has been compressed, on the slowest of hosts.
 const SETTLED_WITHIN: Duration = Duration::from_secs(400);
 const REST: Duration = Duration::from_secs(60);
-/// A decision a minute, and what follows a page or two that the guest loads in that time: a decision more, a look of the
-/// thread that compresses cold pages. A thread that polls would be far beyond.
+/// A decision or a report a minute, and what follows a page or two that the guest loads in that time: another one, and a
+/// look of the thread that compresses cold pages. A thread that polls would be far beyond.
 const FEW: u64 = 12;
 
 /// What a process did.
@@ -47,43 +48,48 @@ struct Used {
 }
 
 fn host(host: &mut Host) -> Result<()> {
+    let service = host.start_service("")?;
     let spec = Spec { memory_mib: 112, recompress_after_seconds: COLD_AFTER_SECONDS, ..Spec::default() };
-    // The same load in both: what a kernel does about pages that are swapped out is not tmem's.
+    // The same load in all: what a kernel does about pages that are swapped out is not tmem's.
     let disk = host.disk("swap", 512 << 20)?;
-    let mut plain = host.start(&Spec { limit: None, ..spec.clone() }.disk(disk).arguments(["/dev/vda"]))?;
-    let mut with = host.start(&spec.arguments([TMEM]))?;
-    plain.expect("rests")?;
-    with.expect("rests")?;
-    let held = host_counter(&with.show()?, "store", "persistent_pages")?;
-    ensure!(held > 1_000, "only {held} pages are in the store: the case shows nothing");
-    settle(&with)?;
-    // Both at once, so that what disturbs the machine disturbs both.
-    let before = (used(&plain)?, used(&with)?);
-    thread::sleep(REST);
-    let after = (used(&plain)?, used(&with)?);
-    let (plain_did, with_did) = (after.0.since(&before.0), after.1.since(&before.1));
-    host.note(format!(
-        "in {} s with {held} pages stored: {} wake-ups, {} without tmem, {} and {} of them not of vCPUs; {} ms of CPU, {} \
-         without",
-        REST.as_secs(),
-        with_did.wakes(),
-        plain_did.wakes(),
-        with_did.wakes_of_vmm(),
-        plain_did.wakes_of_vmm(),
-        with_did.cpu_ns / 1_000_000,
-        plain_did.cpu_ns / 1_000_000
-    ));
-    // What vCPUs do is their guests' kernels' affair, and differs from boot to boot.
-    let most = plain_did.wakes_of_vmm() + FEW;
-    ensure!(
-        with_did.wakes_of_vmm() <= most,
-        "{with_did:?} with tmem, {plain_did:?} without: more than {most} wake-ups"
-    );
-    for vm in [&mut plain, &mut with] {
-        vm.go()?;
+    let specs = [
+        Spec { limit: None, ..spec.clone() }.disk(disk).arguments(["/dev/vda"]),
+        spec.clone().arguments([TMEM]),
+        Spec { service: Some(service.socket()), ..spec }.arguments([TMEM]),
+    ];
+    let mut vms = specs.iter().map(|spec| host.start(spec)).collect::<Result<Vec<_>>>()?;
+    for vm in &mut vms {
+        vm.expect("rests")?;
     }
-    plain.finish()?;
-    with.finish()
+    for vm in &vms[1..] {
+        let held = host_counter(&vm.show()?, "store", "persistent_pages")?;
+        ensure!(held > 1_000, "only {held} pages are in the store: the case shows nothing");
+        settle(vm)?;
+    }
+    // All at once, so that what disturbs the machine disturbs all.
+    let before = vms.iter().map(used).collect::<Result<Vec<_>>>()?;
+    thread::sleep(REST);
+    let after = vms.iter().map(used).collect::<Result<Vec<_>>>()?;
+    let did: Vec<Used> = after.into_iter().zip(&before).map(|(after, before)| after.since(before)).collect();
+    let [plain, alone, leased] = &did[..] else { bail!("three VMs") };
+    host.note(format!("in {} s: {plain} without tmem; {alone} with; {leased} leased by a service", REST.as_secs()));
+    // What vCPUs do is their guests' kernels' affair, and differs from boot to boot.
+    let most = plain.wakes_of_vmm() + FEW;
+    for did in [alone, leased] {
+        ensure!(did.wakes_of_vmm() <= most, "{did:?} with tmem, {plain:?} without: more than {most} wake-ups");
+    }
+    for mut vm in vms {
+        vm.go()?;
+        vm.finish()?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Used {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (all, of_vmm, ms) = (self.wakes(), self.wakes_of_vmm(), self.cpu_ns / 1_000_000);
+        write!(f, "{all} wake-ups, {of_vmm} not of vCPUs, {ms} ms of CPU")
+    }
 }
 
 impl Used {
