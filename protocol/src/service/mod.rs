@@ -4,7 +4,7 @@
 //! a VM's process                                        a command
 //! → register                                            → list, host, explain, set_weight
 //! ← registered, or error                                ← the reply to it
-//! → report          each interval                       → …
+//! → report          each interval, or once a minute     → …
 //! ← lease           whenever it changes, unasked
 //! ← flush           when memory is wanted, unasked
 //! ```

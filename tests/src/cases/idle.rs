@@ -35,9 +35,11 @@ const SLEEPS_OF_LOOKS: u64 = 6;
 /// Within which everything cold has been compressed, on the slowest of hosts.
 const SETTLED_WITHIN: Duration = Duration::from_secs(400);
 const REST: Duration = Duration::from_secs(60);
-/// A decision or a report a minute, and what follows a page or two that the guest loads in that time: another one, and a
-/// look of the thread that compresses cold pages. A thread that polls would be far beyond.
-const FEW: u64 = 12;
+/// A decision or a report a minute, and whoever asks for the counters. A thread that polls would be far beyond.
+const FEW: u64 = 6;
+/// A call after a while: it rings, a decision or two follow, and a look of the thread that compresses cold pages, which
+/// rests after each millisecond of it.
+const OF_A_CALL: u64 = 12;
 
 /// What a process did.
 #[derive(Clone, Debug)]
@@ -67,15 +69,21 @@ fn host(host: &mut Host) -> Result<()> {
         settle(vm)?;
     }
     // All at once, so that what disturbs the machine disturbs all.
+    let called = vms[1..].iter().map(calls).collect::<Result<Vec<_>>>()?;
     let before = vms.iter().map(used).collect::<Result<Vec<_>>>()?;
     thread::sleep(REST);
     let after = vms.iter().map(used).collect::<Result<Vec<_>>>()?;
+    let calls = vms[1..].iter().zip(called).map(|(vm, before)| Ok(calls(vm)? - before)).collect::<Result<Vec<_>>>()?;
     let did: Vec<Used> = after.into_iter().zip(&before).map(|(after, before)| after.since(before)).collect();
     let [plain, alone, leased] = &did[..] else { bail!("three VMs") };
-    host.note(format!("in {} s: {plain} without tmem; {alone} with; {leased} leased by a service", REST.as_secs()));
-    // What vCPUs do is their guests' kernels' affair, and differs from boot to boot.
-    let most = plain.wakes_of_vmm() + FEW;
-    for did in [alone, leased] {
+    host.note(format!(
+        "in {} s: {plain} without tmem; {alone} with, {} calls; {leased} leased by a service, {} calls",
+        REST.as_secs(),
+        calls[0],
+        calls[1]
+    ));
+    for (did, calls) in [alone, leased].into_iter().zip(calls) {
+        let most = plain.wakes_of_vmm() + FEW + OF_A_CALL * calls;
         ensure!(did.wakes_of_vmm() <= most, "{did:?} with tmem, {plain:?} without: more than {most} wake-ups");
     }
     for mut vm in vms {
@@ -88,7 +96,7 @@ fn host(host: &mut Host) -> Result<()> {
 impl fmt::Display for Used {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (all, of_vmm, ms) = (self.wakes(), self.wakes_of_vmm(), self.cpu_ns / 1_000_000);
-        write!(f, "{all} wake-ups, {of_vmm} not of vCPUs, {ms} ms of CPU")
+        write!(f, "{all} wake-ups, {of_vmm} of the VMM, {ms} ms of CPU")
     }
 }
 
@@ -107,9 +115,11 @@ impl Used {
         self.sleeps.values().sum()
     }
 
-    /// The same of all threads but the vCPUs.
+    /// The same of all threads but the vCPUs and the disks: what those do is their guests' kernels' affair, and differs
+    /// from boot to boot.
     fn wakes_of_vmm(&self) -> u64 {
-        self.sleeps.iter().filter(|(name, _)| !name.starts_with("vcpu")).map(|(_, sleeps)| sleeps).sum()
+        let is_vmm = |name: &str| !name.starts_with("vcpu") && !name.starts_with("disk");
+        self.sleeps.iter().filter(|(name, _)| is_vmm(name)).map(|(_, sleeps)| sleeps).sum()
     }
 }
 
@@ -128,6 +138,12 @@ fn settle(vm: &Vm) -> Result<()> {
         }
         before = now;
     }
+}
+
+/// Pages that a VM's guest has put and asked for so far.
+fn calls(vm: &Vm) -> Result<u64> {
+    let status = vm.show()?;
+    ["puts_accepted", "gets_hit", "gets_miss"].iter().map(|name| host_counter(&status, "store", name)).sum()
 }
 
 /// What all threads of a VM's process have done so far.

@@ -39,6 +39,9 @@ use crate::statistics::{Counter, Counters, Statistics};
 
 pub use recompress::Recompression;
 
+/// With less left below its limit a client is full: the next copy of a page may find no room.
+const FULL_BYTES: u64 = 64 << 10;
+
 /// One VM seen by the store.
 ///
 /// Besides what is charged to it, a client costs some 50 KiB of its own, 64 bytes for each page of its staging buffer that
@@ -173,7 +176,12 @@ impl Client {
                 self.compress_staged(u64::MAX, || true);
             }
         }
+        let was_full = self.quota.left() < FULL_BYTES;
         self.quota.set_limit(bytes);
+        if was_full && self.quota.left() >= FULL_BYTES {
+            // There is room for what background work could not do.
+            self.sleepers.wake();
+        }
         if self.quota.excess() > 0 {
             self.reclaim(u64::MAX);
             self.flush_ephemeral(self.quota.excess());

@@ -23,8 +23,8 @@ const COLD: u8 = 3;
 pub struct Recompression {
     /// Pages that are smaller now.
     pub smaller: u64,
-    /// Nothing is left to do, nor will be before the client's next call
-    /// ([`Client::wake_at_next_call`]): every page is as small and as close to others as it gets.
+    /// The next pass would do no more before the client is called ([`Client::wake_at_next_call`]): every page is cold
+    /// and as small as it gets, or there is no room for its second copy, and moving pages gave no memory back.
     pub is_done: bool,
 }
 
@@ -51,8 +51,8 @@ struct Pass<G> {
     /// Whether there was room for what was recompressed so far. Where there is none, the work would be for nothing.
     room: bool,
     smaller: u64,
-    /// Whether it met a page that was worked on, or will be when it is colder or compressed at all.
-    found_work: bool,
+    /// Whether it met a page for a later pass: one that is not cold yet, or not compressed at all.
+    later: bool,
 }
 
 impl Client {
@@ -68,18 +68,19 @@ impl Client {
         let mut whole = Recompression { smaller: 0, is_done: !self.has_detached() };
         for kind in [PoolKind::Persistent, PoolKind::Ephemeral] {
             let evacuation = self.arena.evacuation(kind);
-            let mut pass = Pass { go_on: &mut go_on, kind, evacuation, room: true, smaller: 0, found_work: false };
+            let mut pass = Pass { go_on: &mut go_on, kind, evacuation, room: true, smaller: 0, later: false };
             let finished = self.pass_leaves(&mut pass);
             whole.smaller += pass.smaller;
-            whole.is_done &= finished && !pass.found_work;
+            whole.is_done &= finished && !pass.later;
             if !finished {
                 break;
             }
         }
-        self.release_unused();
+        let released = self.release_unused();
         if whole.smaller > 0 {
             self.sleepers.wake();
         }
+        whole.is_done &= whole.smaller == 0 && released == 0;
         whole
     }
 
@@ -160,14 +161,13 @@ impl<G> Pass<G> {
             if ages && !is_cold {
                 state.set_age(place, entry.age() + 1);
             }
-            self.found_work |= matches!(entry.contents(), Some(Contents::Staged(_)));
+            self.later |= matches!(entry.contents(), Some(Contents::Staged(_)));
             if let Some(Contents::Stored(tier, slot)) = entry.contents() {
                 let compresses = ages && !entry.is_settled() && matches!(tier, Tier::Raw | Tier::Lz4 | Tier::PageLz);
-                let moves = self.evacuation.includes(slot);
-                self.found_work |= compresses || moves;
+                self.later |= compresses && !is_cold;
                 let task = match () {
                     () if compresses && is_cold && self.room => Some(Task::Recompress),
-                    () if moves => Some(Task::Move),
+                    () if self.evacuation.includes(slot) => Some(Task::Move),
                     () => None,
                 };
                 if let Some(task) = task

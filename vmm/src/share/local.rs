@@ -29,7 +29,7 @@ pub struct LocalVm {
     pub reservation_bytes: u64,
 }
 
-/// Decides what the store may hold, at each interval.
+/// Decides what the store may hold, at each interval in which the guest uses it.
 #[derive(Debug)]
 pub struct LocalPolicy {
     policy: Policy,
@@ -101,11 +101,11 @@ impl LocalPolicy {
             }
             Err(_) => {}
         }
-        // What a control group leaves moves by a page now and then.
-        let is_same = self.share.limit_bytes().abs_diff(before) < self.policy.share.min_change.0.max(1);
+        // On its way down, by steps.
+        let shrinks = before.saturating_sub(self.share.limit_bytes()) >= self.policy.share.min_change.0.max(1);
         let is_calm = self.state == HostState::default();
         // MemAvailable falls without anybody being told, and who can give pages back has to see it.
-        self.share.settle() && is_same && is_calm && self.share.counts().ephemeral_pages == 0
+        self.share.settle() && !shrinks && is_calm && self.share.counts().ephemeral_pages == 0
     }
 
     fn act(&mut self, host: HostObservation) {

@@ -116,7 +116,7 @@ impl Share {
     }
 
     /// Gives back what was freed meanwhile where the store holds more than it may: a put would do it, and none may come.
-    /// Returns whether it holds no more now.
+    /// Returns whether that is all: what is left above the limit is persistent, and the guest's to free.
     pub fn settle(&self) -> bool {
         let client = self.store.client();
         if client.used_bytes() > client.limit_bytes() {
@@ -124,6 +124,7 @@ impl Share {
             client.flush_ephemeral(client.used_bytes().saturating_sub(client.limit_bytes()));
         }
         client.used_bytes() <= client.limit_bytes()
+            || (!client.has_detached() && client.statistics().ephemeral_pages == 0)
     }
 
     /// Gives back memory of ephemeral pages.

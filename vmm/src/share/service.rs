@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!          connected              answered
-//!  Away ──────────────► Asking ──────────────► Leased ──┐ a report each interval
+//!  Away ──────────────► Asking ──────────────► Leased ──┐ a report each interval or minute
 //!   ▲ ▲                    │                      │  ▲   │
 //!   │ └────────────────────┘ no answer, refused   │  └───┘
 //!   └─────────────────────────────────────────────┘ lost: the lease stays, and is told when the line is back

@@ -256,8 +256,8 @@ fn a_vm_that_leaves_its_store_alone_says_so_and_reports_again_when_it_calls() {
             assert!(silence.is_err(), "it said that it would report nothing");
             line.0.get_mut().set_read_timeout(None).unwrap();
             assert_eq!(put(&served, PoolKind::Persistent, 0), Status::Ok);
-            let woken = report(&mut line);
-            assert_eq!((woken.rests, woken.puts_accepted), (false, 1));
+            // A pool for the page is the first call, the put the second.
+            while report(&mut line).puts_accepted == 0 {}
             while !report(&mut line).rests {}
             line.say(ServiceReply::Lease(lease(30)));
             assert!(report(&mut line).rests, "a new lease is answered by a report, and nothing else changes");

