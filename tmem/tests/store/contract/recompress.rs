@@ -168,7 +168,10 @@ fn who_waits_for_the_next_call_is_woken_by_every_call_of_its_guest() {
     assert!(was_woken());
     client.statistics();
     client.recompress(|| true);
+    client.set_limit(client.used_bytes());
     assert!(!was_woken(), "nothing is there to be made smaller");
+    client.set_limit(1 << 30);
+    assert!(was_woken(), "there may not have been room before");
 }
 
 /// Leaves one page in eight, all over the slabs, and a pass to move them together.
