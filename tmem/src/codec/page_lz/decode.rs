@@ -58,7 +58,7 @@ impl Decoder {
             // SAFETY: `distances` began within `PACKED_MAX` and moved on by two at most for each token before, of which
             // there are fewer than `PACKED_MAX`: so two bytes from it on are inside `packed`.
             let code = usize::from(u16::from_le(unsafe { input.add(distances).cast::<u16>().read_unaligned() }));
-            let far = usize::from(code & 255 >= NEAR);
+            let far = usize::from(code & 255 >= usize::from(NEAR));
             let new = std::hint::select_unpredictable(far == 1, (code & 15) << 8 | code >> 8, (code & 255) * 8 + 8);
             distance = std::hint::select_unpredictable(meaning.new_distance() == 1, new, distance);
             distances += meaning.new_distance() * (1 + far);

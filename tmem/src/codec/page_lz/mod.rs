@@ -19,6 +19,8 @@
 
 mod decode;
 mod encode;
+mod search;
+mod stream;
 mod token;
 
 use crate::index::Tier;
@@ -35,7 +37,7 @@ const HEADER_BYTES: usize = 4;
 /// The last distance at the start of a page.
 const FIRST_DISTANCE: usize = 8;
 /// Distances in steps of eight that take one byte.
-const NEAR: usize = 240;
+const NEAR: u16 = 240;
 
 /// The codec with its buffers.
 #[derive(Default)]

@@ -118,20 +118,15 @@ static MATCH_PARTS: Parts = parts(&MATCHES, 0);
 static CONTINUED_PARTS: Parts = parts(&CONTINUED, CONTINUES);
 static LITERAL_PARTS: Parts = parts(&LITERALS, LITERALS_ONLY);
 
-/// The first token of a match of `length` after up to [`BESIDE_MAX`] literals.
+/// The first token of a match of `length` after up to [`BESIDE_MAX`] literals, of which there are some or the distance is
+/// new.
 #[inline]
 #[allow(clippy::cast_possible_truncation, reason = "5 literals at most")]
-pub(super) fn first_part(literals: usize, length: usize, new_distance: bool) -> Part {
-    let continues = !new_distance & (literals == 0);
-    let at = length.min(TABLED);
-    let beside = MATCH_PARTS[at];
+pub(super) fn beside_part(literals: usize, length: usize, new_distance: bool) -> Part {
+    debug_assert!(new_distance || literals > 0);
+    let beside = MATCH_PARTS[length.min(TABLED)];
     let row = literals as u8 * 16 + if new_distance { 0 } else { LAST_DISTANCE - 16 };
-    // The condition is chance to a branch predictor, and both sides are cheap.
-    std::hint::select_unpredictable(
-        continues,
-        CONTINUED_PARTS[at],
-        Part { token: beside.token.wrapping_add(row), ..beside },
-    )
+    Part { token: beside.token + row, ..beside }
 }
 
 /// The next token of a match that goes on for `length`; of no use for 0.
@@ -163,7 +158,10 @@ mod tests {
         for length in MATCH_MIN..=PAGE_SIZE {
             for literals in 0..=BESIDE_MAX {
                 for new in [false, true] {
-                    let part = first_part(literals, length, new);
+                    if literals == 0 && !new {
+                        continue;
+                    }
+                    let part = beside_part(literals, length, new);
                     let meaning = Meaning::of(part.token);
                     assert_eq!(meaning.literals(), literals);
                     assert_eq!(meaning.length(), usize::from(part.length));
