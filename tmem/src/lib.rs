@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  Client ── index      pool → object → leaf → 8-byte entry
-//!         ── codec      same-filled, raw, LZ4, Zstandard
+//!         ── codec      same-filled, raw, page-lz, LZ4, Zstandard
 //!         ── staging    pages as they came, until a thread has compressed them
 //!         ── dedup      equal pages in one place
 //!         ── arena      size classes and slabs in one reserved range of addresses

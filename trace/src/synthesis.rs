@@ -4,8 +4,8 @@ use tmem::{CodecChoice, Form, PAGE_SIZE, Page};
 
 use crate::content::Content;
 
-/// How often the amount of noise is corrected by what was missing.
-const STEPS: usize = 6;
+/// How often the amount of noise is corrected.
+const STEPS: usize = 8;
 
 /// Makes pages: equal for equal contents, different for different ones, and packed by a codec into the recorded bytes or
 /// very nearly so.
@@ -50,13 +50,15 @@ impl Synthesis {
                 Form::Raw => PAGE_SIZE,
             };
             let distance = size.abs_diff(target);
+            if distance == 0 {
+                return page;
+            }
+            // By what is missing; by a byte where that led no nearer, for sizes jump where the zeros need a token more.
+            let step = if distance < nearest.0 { distance } else { 1 };
             if distance < nearest.0 {
                 nearest = (distance, page);
             }
-            if distance == 0 {
-                break;
-            }
-            len = (len + target).saturating_sub(size).clamp(1, PAGE_SIZE);
+            len = if size < target { len + step } else { len.saturating_sub(step) }.clamp(1, PAGE_SIZE);
         }
         nearest.1
     }

@@ -1,6 +1,6 @@
 //! From a page to the bytes that are stored, and back.
 //!
-//! A codec is one file and one line in [`Codecs`]; what a page was stored with is recorded with it.
+//! A codec is one module, a tier and a choice; what a page was stored with is recorded with it.
 
 mod fill;
 mod form;

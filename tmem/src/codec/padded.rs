@@ -4,19 +4,19 @@ use std::ops::{Deref, DerefMut};
 
 use crate::key::{PAGE_SIZE, Page};
 
-/// Bytes of zeros before and behind the page: two words.
+/// Bytes of zeros before and behind the page: what `page_lz` looks at there, and copies at a time.
 pub(super) const MARGIN: usize = 16;
 
 /// A page between zeros, so that a codec can load whole words at its ends. The page itself begins with a cache line.
 #[repr(C, align(64))]
 pub(crate) struct PaddedPage {
-    _before: [u8; 64 - MARGIN],
+    _align: [u8; 64 - MARGIN],
     bytes: [u8; MARGIN + PAGE_SIZE + MARGIN],
 }
 
 impl PaddedPage {
     pub(super) fn new(page: &Page) -> Self {
-        let mut padded = Self { _before: [0; 64 - MARGIN], bytes: [0; MARGIN + PAGE_SIZE + MARGIN] };
+        let mut padded = Self { _align: [0; 64 - MARGIN], bytes: [0; MARGIN + PAGE_SIZE + MARGIN] };
         *padded = *page;
         padded
     }

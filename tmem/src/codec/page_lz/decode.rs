@@ -76,7 +76,7 @@ impl Decoder {
             at += count;
             // SAFETY: `at` is at most `end + LITERALS_MAX` now, and behind that are `MATCH_MAX + MATCH_STEP + 8` bytes
             // more: the last word begins before `length` or `MATCH_STEP`. `distance` has twelve bits, so the source begins
-            // inside `out` too, and ends before the copy does. Each word is loaded whole before it is stored.
+            // inside `out` too, and ends no later than the copy does. Each word is loaded whole before it is stored.
             unsafe {
                 let (from, to) = (out.add(at - distance), out.add(at));
                 copy_word(from, to, 0);
@@ -93,7 +93,7 @@ impl Decoder {
                 return None;
             }
         }
-        if at != end || literals != len {
+        if at != end || distances != distances_end || literals != len {
             return None;
         }
         self.out[FRONT..FRONT + PAGE_SIZE].first_chunk()

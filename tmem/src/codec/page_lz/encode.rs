@@ -15,8 +15,7 @@ pub(super) struct Encoder {
 
 impl Default for Encoder {
     fn default() -> Self {
-        let room = [0; size_of::<Room>()];
-        Self { seen: [0; _], tokens: room, distances: room, literals: room }
+        Self { seen: [0; _], tokens: [0; _], distances: [0; _], literals: [0; _] }
     }
 }
 
@@ -40,6 +39,7 @@ impl Encoder {
             } else if beside > 0 {
                 beside_part(beside, left, false)
             } else {
+                // Tokens of their own took all literals, or there were none.
                 continued_part(left)
             };
             left -= push_part(&mut tokens, first);

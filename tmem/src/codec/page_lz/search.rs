@@ -12,16 +12,18 @@ const HASH_BITS: u32 = 10;
 const PATIENCE: usize = 4;
 /// With 1 the pages take 4 % less room, and an eighth more time; recompression finds most of it later.
 const HASTE: usize = 2;
-/// Nearer than this, source and copy would overlap within a word.
+/// Nearer than this, source and copy would overlap within a word, and the decoder copies whole words.
 const NEAREST: usize = 8;
 /// Where the page begins between its margins.
 pub(super) const PAGE_START: usize = MARGIN;
 /// Where it ends.
 pub(super) const PAGE_END: usize = PAGE_START + PAGE_SIZE;
-/// Matches are looked for up to here.
+/// Matches are looked for up to here: with less than this left of the page they save next to nothing.
 const LAST_START: usize = PAGE_END - 12;
-/// Where what has not been seen is said to be: zeros in front of the page. Right where the page has zeros, else no match.
+/// What a hash that was not seen yet points at: zeros in front of the page, and so a match where the page has zeros.
 const NOWHERE: usize = PAGE_START - FIRST_DISTANCE;
+// Eight bytes are compared before `NOWHERE`, and behind the page.
+const _: () = assert!(NOWHERE >= 8 && MARGIN >= 8 && FIRST_DISTANCE >= NEAREST);
 
 /// The page between zeros: words are loaded without a look at its ends, and the zeros in front can be copied from.
 pub(super) type Padded = [u8; PAGE_END + MARGIN];
@@ -41,22 +43,21 @@ pub(super) struct Match {
 /// The matches of a page, from its start to its end.
 ///
 /// It loads without looking whether it is inside the buffer, and relies on this instead: what was seen is a position
-/// that has been searched, or [`NOWHERE`]; so is every position at the last distance before one that is searched now, or
-/// behind that; and on both sides of the page, and in front of [`NOWHERE`], there are eight bytes more.
+/// where a match was looked for, or [`NOWHERE`]; `at - last_distance` was such a one when the distance was set, and `at`
+/// only grows; and eight bytes more are behind the page and in front of [`NOWHERE`].
 pub(super) struct Search<'a> {
     page: &'a Padded,
     seen: &'a mut Seen,
-    /// The end of the last match.
-    at: usize,
-    /// Its distance.
-    last: usize,
+    /// Where the last match ended.
+    matched: usize,
+    last_distance: usize,
 }
 
 impl<'a> Search<'a> {
     #[allow(clippy::cast_possible_truncation, reason = "a position in a page fits 16 bits")]
     pub(super) fn new(page: &'a Padded, seen: &'a mut Seen) -> Self {
         seen.fill(NOWHERE as u16);
-        Self { page, seen, at: PAGE_START, last: FIRST_DISTANCE }
+        Self { page, seen, matched: PAGE_START, last_distance: FIRST_DISTANCE }
     }
 }
 
@@ -66,27 +67,28 @@ impl Iterator for Search<'_> {
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "a position in a page fits 16 bits; the low half of a word")]
     fn next(&mut self) -> Option<Match> {
-        let mut at = self.at;
+        let mut at = self.matched;
         let mut patience = PATIENCE;
         while at <= LAST_START {
-            // SAFETY: `at` is in the page.
+            // SAFETY: `at` is at most `LAST_START`.
             let here = unsafe { word(self.page, at) };
             let candidate = usize::from(std::mem::replace(&mut self.seen[hash(here)], at as u16));
-            // SAFETY: neither is before `NOWHERE` or behind `at`.
-            let (at_last, at_candidate) = unsafe { (half(self.page, at - self.last), half(self.page, candidate)) };
-            let again = at_last == here as u32;
-            if again || (at_candidate == here as u32 && candidate + NEAREST <= at) {
-                if !again {
-                    self.last = at - candidate;
+            // SAFETY: neither is before `NOWHERE` or behind `LAST_START`.
+            let (at_last, at_candidate) =
+                unsafe { (half(self.page, at - self.last_distance), half(self.page, candidate)) };
+            let is_new = at_last != here as u32;
+            if !is_new || (at_candidate == here as u32 && candidate + NEAREST <= at) {
+                if is_new {
+                    self.last_distance = at - candidate;
                 }
-                let distance = self.last;
+                let distance = self.last_distance;
                 // SAFETY: `at` and `at + MATCH_MIN` are in the page, and neither is nearer to `NOWHERE` than `distance`.
                 let (before, end) = unsafe {
                     (equal_before(self.page, at, distance), end_of_match(self.page, at + MATCH_MIN, distance))
                 };
-                let start = at - before.min(at - self.at);
-                self.at = end;
-                return Some(Match { start, end, distance, is_new: !again });
+                let start = at - before.min(at - self.matched);
+                self.matched = end;
+                return Some(Match { start, end, distance, is_new });
             }
             at += patience / PATIENCE;
             patience += HASTE;

@@ -12,7 +12,7 @@ const STREAM_BYTES: usize = PAGE_SIZE + MARGIN;
 /// The buffer of a stream.
 pub(super) type Room = [u8; STREAM_BYTES];
 
-/// Its length is beside its bytes, so that it stays in a register while they are written.
+/// Its length is not where its bytes are, so that it stays in a register while they are written.
 pub(super) struct Stream<'a> {
     room: &'a mut Room,
     len: usize,
@@ -39,7 +39,7 @@ impl<'a> Stream<'a> {
     #[allow(clippy::cast_possible_truncation, reason = "a distance has 12 bits")]
     pub(super) fn push_distance(&mut self, distance: usize) {
         let distance = distance as u16;
-        // The low three bits become the highest: what is no multiple of eight is far too large.
+        // The low three bits become the highest, which makes what is no multiple of eight too large.
         let steps = (distance - 8).rotate_right(3);
         let is_near = steps < NEAR;
         let code = std::hint::select_unpredictable(is_near, steps, NEAR | distance.swap_bytes());
@@ -47,7 +47,8 @@ impl<'a> Stream<'a> {
         self.len += 2 - usize::from(is_near);
     }
 
-    /// Appends bytes of the page. Most are few, and a copy of a fixed size is two instructions.
+    /// Appends bytes of the page. Most runs are short, and a copy of a fixed size is two instructions; what it takes too
+    /// much is behind the page, or written over by the next.
     #[inline]
     pub(super) fn push_literals(&mut self, page: &Padded, from: usize, to: usize) {
         let mut copied = 0;

@@ -24,7 +24,8 @@ const LITERALS: [u16; 32] = [
     256, 1024,
 ];
 
-const LAST_DISTANCE: u8 = 96;
+/// The first tokens of the second, third and fourth kind.
+const AT_LAST_DISTANCE: u8 = 96;
 const CONTINUES: u8 = 176;
 const LITERALS_ONLY: u8 = 224;
 
@@ -71,10 +72,10 @@ const TABLE: [Meaning; 256] = {
     let mut table = [Meaning(0); 256];
     let mut token = 0;
     while token < 256 {
-        let (new, literals, length) = if token < LAST_DISTANCE as usize {
+        let (new, literals, length) = if token < AT_LAST_DISTANCE as usize {
             (1, token as u32 / 16, MATCHES[token % 16])
         } else if token < CONTINUES as usize {
-            (0, (token as u32 - LAST_DISTANCE as u32) / 16 + 1, MATCHES[token % 16])
+            (0, (token as u32 - AT_LAST_DISTANCE as u32) / 16 + 1, MATCHES[token % 16])
         } else if token < LITERALS_ONLY as usize {
             (0, 0, CONTINUED[token - CONTINUES as usize])
         } else {
@@ -125,11 +126,12 @@ static LITERAL_PARTS: Parts = parts(&LITERALS, LITERALS_ONLY);
 pub(super) fn beside_part(literals: usize, length: usize, new_distance: bool) -> Part {
     debug_assert!(new_distance || literals > 0);
     let beside = MATCH_PARTS[length.min(TABLED)];
-    let row = literals as u8 * 16 + if new_distance { 0 } else { LAST_DISTANCE - 16 };
+    // At the last distance there is no row for no literals.
+    let row = literals as u8 * 16 + if new_distance { 0 } else { AT_LAST_DISTANCE - 16 };
     Part { token: beside.token + row, ..beside }
 }
 
-/// The next token of a match that goes on for `length`; of no use for 0.
+/// The next token of a match at the last distance, without literals, that goes on for `length`; of no use for 0.
 #[inline]
 pub(super) fn continued_part(length: usize) -> Part {
     if length <= TABLED { CONTINUED_PARTS[length] } else { long_part(&CONTINUED, CONTINUES, length) }
