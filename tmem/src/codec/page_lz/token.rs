@@ -11,8 +11,9 @@
 
 use crate::key::PAGE_SIZE;
 
-/// Match lengths beside literals or with a new distance.
-const MATCHES: [u16; 16] = [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 24, 32];
+/// Match lengths beside literals or with a new distance. The last three are what pages have most of, beyond 16: words but
+/// for a byte that differs.
+const MATCHES: [u16; 16] = [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19, 23, 31];
 /// Match lengths that go on at the last distance.
 const CONTINUED: [u16; 48] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
