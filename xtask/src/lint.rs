@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, fs};
 
 use anyhow::{Result, bail};
-use xshell::{Shell, cmd};
+use xshell::cmd;
+
+use crate::workspace;
 
 /// Types of these crates cross from one to another, so two versions of one do not fit together.
 const ONE_VERSION: [&str; 12] = [
@@ -23,8 +25,7 @@ const ONE_VERSION: [&str; 12] = [
 
 /// Runs all checks; the first that fails ends it.
 pub fn run() -> Result<()> {
-    let shell = Shell::new()?;
-    shell.change_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let shell = workspace::shell()?;
     cmd!(shell, "cargo fmt --all --check").run()?;
     cmd!(shell, "cargo clippy --workspace --all-targets --quiet -- -D warnings").run()?;
     let doubled = doubled(&fs::read_to_string(shell.current_dir().join("Cargo.lock"))?);

@@ -4,6 +4,7 @@ mod image;
 mod lint;
 mod package;
 mod run;
+mod workspace;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};

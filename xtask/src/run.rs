@@ -7,6 +7,8 @@ use anyhow::{Result, bail};
 use images::requirements;
 use xshell::{Shell, cmd};
 
+use crate::workspace;
+
 /// Arguments of `cargo xtask test` and `cargo xtask soak`.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -44,7 +46,7 @@ pub struct ManArguments {
 /// Every test: units, properties, the hypercall interface on `/dev/kvm`, the end-to-end cases.
 pub fn test(arguments: &Arguments) -> Result<()> {
     requirements::install()?;
-    let shell = workspace()?;
+    let shell = workspace::shell()?;
     let cases = end_to_end(arguments);
     if cases.is_empty() {
         cmd!(shell, "cargo test --workspace --quiet").run()?;
@@ -56,7 +58,7 @@ pub fn test(arguments: &Arguments) -> Result<()> {
 /// valgrind, its ownership rule, of pages alone and of shares, under loom, and a long life of a store.
 pub fn soak(arguments: &Arguments) -> Result<()> {
     requirements::install_to_soak()?;
-    let shell = workspace()?;
+    let shell = workspace::shell()?;
     let cases = end_to_end(arguments);
     if cases.is_empty() {
         let target = "x86_64-unknown-linux-gnu";
@@ -82,13 +84,13 @@ pub fn soak(arguments: &Arguments) -> Result<()> {
 pub fn demo(arguments: &DemoArguments) -> Result<()> {
     announce(arguments.yes)?;
     requirements::install()?;
-    let shell = workspace()?;
+    let shell = workspace::shell()?;
     Ok(cmd!(shell, "cargo run --quiet --package tests --bin run-demo").run()?)
 }
 
 /// The store against its peers, in the caller's folder: the arguments name files there.
 pub fn bench(arguments: &BenchArguments) -> Result<()> {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let manifest = workspace::root().join("Cargo.toml");
     let arguments = &arguments.arguments;
     let shell = Shell::new()?;
     let run = cmd!(shell, "cargo run --quiet --release --manifest-path {manifest} --package bench --");
@@ -98,7 +100,7 @@ pub fn bench(arguments: &BenchArguments) -> Result<()> {
 /// The man pages; `tmem` itself knows its command line.
 pub fn man(arguments: &ManArguments) -> Result<()> {
     let folder = std::path::absolute(&arguments.folder)?;
-    let shell = workspace()?;
+    let shell = workspace::shell()?;
     Ok(cmd!(shell, "cargo run --quiet --package cli -- man {folder}").run()?)
 }
 
@@ -132,10 +134,4 @@ fn end_to_end(arguments: &Arguments) -> Vec<String> {
     let cases: Vec<String> = named("--case", &arguments.cases);
     let kernels: Vec<String> = named("--kernel", &arguments.kernels);
     [cases, kernels].concat()
-}
-
-fn workspace() -> Result<Shell> {
-    let shell = Shell::new()?;
-    shell.change_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    Ok(shell)
 }
