@@ -28,7 +28,7 @@ const LOAD: &[&str] = &["--entropy", "0", "--rest", "records", "--order", "seque
 /// The longest that the load rests. A VM's cold pages are compressed by a tenth of a CPU, and an emulated one is slow.
 const REST: Duration = Duration::from_secs(180);
 /// Several times as long as a page must be cold here.
-const SHRINKS_WITHIN: Duration = Duration::from_secs(12);
+const CHANGES_WITHIN: Duration = Duration::from_secs(12);
 const SECTORS_PER_PAGE: u64 = 8;
 
 /// What one run of the load cost.
@@ -87,16 +87,16 @@ fn host(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
-/// What the store takes once it hardly shrinks any more: cold pages are compressed again, equal ones merged, and room that
-/// this leaves in slabs is gathered and given back.
+/// What the store takes once that hardly changes any more: cold pages are compressed again, equal ones merged, and room that
+/// this leaves in slabs is gathered and given back. On the way it may grow for a moment, while pages are moved.
 fn rested(vm: &Vm) -> Result<u64> {
     let taken = || -> Result<u64> { Ok(host_sum(&vm.show()?, "store", "resident_bytes")) };
     let deadline = Instant::now() + REST;
     let mut bytes = taken()?;
     loop {
-        thread::sleep(SHRINKS_WITHIN);
+        thread::sleep(CHANGES_WITHIN);
         let now = taken()?;
-        if now + now / 200 >= bytes || Instant::now() > deadline {
+        if now.abs_diff(bytes) <= now / 200 || Instant::now() > deadline {
             return Ok(now);
         }
         bytes = now;

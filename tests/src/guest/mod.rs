@@ -51,7 +51,7 @@ impl Guest {
         };
         match outcome.and_then(|()| nothing_noticed()) {
             Ok(()) => print(marker::DONE, &Value::Null),
-            Err(error) => print(marker::FAILED, &json!(format!("{error:#}"))),
+            Err(error) => print(marker::FAILED, &json!(format!("{error:#}\n{}", log_tail()))),
         }
     }
 
@@ -130,6 +130,19 @@ fn nothing_noticed() -> Result<()> {
     let noticed: Vec<_> = log.lines().filter(|line| line.contains("BUG:") || line.contains("WARNING:")).collect();
     ensure!(noticed.is_empty(), "the kernel noticed: {noticed:?}");
     Ok(())
+}
+
+/// The end of the kernel's log, most of which is kept off the console: why the OOM killer came, for one.
+fn log_tail() -> String {
+    const LINES: usize = 80;
+    match Command::new("dmesg").output() {
+        Ok(output) => {
+            let log = String::from_utf8_lossy(&output.stdout);
+            let lines: Vec<_> = log.lines().map(|line| format!("  > {line}")).collect();
+            lines[lines.len().saturating_sub(LINES)..].join("\n")
+        }
+        Err(error) => format!("no log of the kernel: {error}"),
+    }
 }
 
 /// A size for `tmem-load`.
