@@ -1,6 +1,7 @@
 //! Operations whose cost is not a matter of codec and page set.
 
 use std::collections::BTreeMap;
+use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
@@ -35,6 +36,8 @@ pub(crate) const ALL: &[Scene] = &[
     Scene { name: "the same, 128 KiB at a time", figure: Figure::Percent, measure: || cold::put_over_read(32) },
     Scene { name: "two threads over one, puts", figure: Figure::Times, measure: || two_threads(1) },
     Scene { name: "the same with a store each", figure: Figure::Times, measure: || two_threads(2) },
+    Scene { name: "two threads over one, staged puts", figure: Figure::Times, measure: || two_threads_staged(1) },
+    Scene { name: "the same, a store each", figure: Figure::Times, measure: || two_threads_staged(2) },
 ];
 
 /// Bytes of a page that does not compress, and so takes a page.
@@ -159,26 +162,77 @@ fn pool_destroy() -> Result<f64> {
     Ok(ms)
 }
 
-/// Puts a second by two threads, in one pool or in one each, over those of one.
+/// Pages that each thread puts.
+const PAGES_A_THREAD: u32 = 20_000;
+
+/// Puts of new pages a second by two threads, in one store or in one each, over those of one.
 fn two_threads(stores: usize) -> Result<f64> {
-    const PAGES: u32 = 20_000;
     let stores = (0..stores).map(|_| client(PoolKind::Persistent)).collect::<Result<Vec<_>>>()?;
-    let puts = |thread: u32| {
-        let (client, pool) = &stores[thread as usize % stores.len()];
-        for index in 0..PAGES {
-            let key = Key { pool: *pool, object: ObjectId([1; 3]), index: thread << 24 | index };
-            client.put(key, u64::from(key.index), &Made::Mixed);
-        }
+    Ok(over_one(|thread, turn| put_own(&stores[thread as usize % stores.len()], 2 * turn + thread, &Made::Mixed)))
+}
+
+/// The same of pages that replace others in a staging buffer which has room.
+fn two_threads_staged(stores: usize) -> Result<f64> {
+    let client = || -> Result<(Client, u32)> {
+        let mut config = ClientConfig::new(1 << 40, SEED);
+        config.staging_bytes = 3 * PAGES_A_THREAD as usize * PAGE_SIZE;
+        let client = Client::new(config)?;
+        let pool = client.pool_new(PoolKind::Persistent).map_err(|status| anyhow::anyhow!("no pool: {status:?}"))?;
+        Ok((client, pool))
     };
-    puts(0);
-    puts(1);
-    let start = Instant::now();
-    puts(2);
-    let one = start.elapsed().as_secs_f64();
-    let start = Instant::now();
+    let stores = (0..stores).map(|_| client()).collect::<Result<Vec<_>>>()?;
+    let mut page = [0; PAGE_SIZE];
+    let _ = Made::Noise.read_page(1, &mut page);
+    let guest = Copied(page);
+    let times = over_one(|thread, _| put_own(&stores[thread as usize % stores.len()], thread, &guest));
+    let staged: u64 = stores.iter().map(|(client, _)| client.statistics().puts_staged).sum();
+    ensure!(staged == 5 * u64::from(PAGES_A_THREAD), "only {staged} puts were staged");
+    Ok(times)
+}
+
+/// A guest that has one page.
+struct Copied(Page);
+
+impl GuestPages for Copied {
+    fn read_page(&self, _: u64, into: &mut Page) -> Result<(), BadFrame> {
+        *into = self.0;
+        Ok(())
+    }
+
+    fn write_page(&self, _: u64, _: &Page) -> Result<(), BadFrame> {
+        Err(BadFrame)
+    }
+}
+
+/// Puts a thread's pages under the keys of this number.
+fn put_own((client, pool): &(Client, u32), keys: u32, guest: &impl GuestPages) {
+    for index in 0..PAGES_A_THREAD {
+        let key = Key { pool: *pool, object: ObjectId([1; 3]), index: keys << 24 | index };
+        client.put(key, u64::from(key.index), guest);
+    }
+}
+
+/// What two threads get done in a second over what one of them does while the other waits. `puts` is called with the
+/// thread and its turn: the first warms up.
+fn over_one(puts: impl Fn(u32, u32) + Sync) -> f64 {
+    let both_are_here = Barrier::new(2);
+    let seconds = |thread, turn| {
+        both_are_here.wait();
+        let start = Instant::now();
+        puts(thread, turn);
+        start.elapsed().as_secs_f64()
+    };
     thread::scope(|scope| {
-        scope.spawn(|| puts(4));
-        scope.spawn(|| puts(5));
-    });
-    Ok(2.0 * one / start.elapsed().as_secs_f64())
+        let first = scope.spawn(|| {
+            seconds(0, 0);
+            let alone = seconds(0, 1);
+            (alone, seconds(0, 2))
+        });
+        seconds(1, 0);
+        // While the first is alone.
+        both_are_here.wait();
+        let second = seconds(1, 2);
+        let (alone, beside) = first.join().expect("puts do not panic");
+        2.0 * alone / f64::max(beside, second)
+    })
 }

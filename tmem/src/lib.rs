@@ -24,6 +24,7 @@
 mod acceptance;
 mod arena;
 mod backing;
+mod caller;
 mod client;
 mod codec;
 mod config;

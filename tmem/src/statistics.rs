@@ -1,13 +1,12 @@
 //! Counters and gauges of one client: one reason, one code, one counter.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::caller::{self, SHARED};
 
 /// Number of counter sets: one for each of the first threads, so that vCPUs do not fight for a cache line, and the last one
 /// for all others.
-const SHARDS: usize = 32;
-/// The set that threads share.
-const SHARED: usize = SHARDS - 1;
+const SHARDS: usize = SHARED + 1;
 
 /// Declares the fields that are counted on the data path (`counted`) and those that are filled in when a snapshot is
 /// taken (`observed`), and from the one list the struct, the counter names and the table.
@@ -237,7 +236,7 @@ impl Counters {
     }
 
     fn change(&self, counter: Counter, by: u64) {
-        let shard = thread_shard();
+        let shard = caller::number();
         let value = &self.shards[shard].0[counter as usize];
         if shard == SHARED {
             value.fetch_add(by, Ordering::Relaxed);
@@ -266,61 +265,6 @@ impl Counters {
             }
         }
         sums.map(|sum| if sum.cast_signed() < 0 { 0 } else { sum })
-    }
-}
-
-thread_local! {
-    static CLAIM: Claim = Claim::new();
-    /// The set of the thread's claim, `UNCLAIMED` before that. It has no destructor, so to look at it takes one load.
-    static SHARD: Cell<usize> = const { Cell::new(UNCLAIMED) };
-}
-
-const UNCLAIMED: usize = SHARDS;
-
-/// The counter set of the calling thread: its own while there is one left, else the shared one.
-#[inline]
-fn thread_shard() -> usize {
-    let shard = SHARD.get();
-    if shard == UNCLAIMED { claim_shard() } else { shard }
-}
-
-#[cold]
-fn claim_shard() -> usize {
-    let shard = CLAIM.with(|claim| claim.0);
-    SHARD.set(shard);
-    shard
-}
-
-/// Which sets have a thread, a bit each; the shared one has none.
-static CLAIMED: AtomicU32 = AtomicU32::new(1 << SHARED);
-
-/// A thread's right to a set, for as long as it lives.
-struct Claim(usize);
-
-impl Claim {
-    fn new() -> Self {
-        let mut claimed = CLAIMED.load(Ordering::Relaxed);
-        loop {
-            let free = claimed.trailing_ones();
-            if free as usize >= SHARED {
-                return Self(SHARED);
-            }
-            // Acquires what the thread before counted in this set.
-            match CLAIMED.compare_exchange_weak(claimed, claimed | 1 << free, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return Self(free as usize),
-                Err(now) => claimed = now,
-            }
-        }
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        // Whatever the thread still counts while it ends.
-        SHARD.set(SHARED);
-        if self.0 != SHARED {
-            CLAIMED.fetch_and(!(1 << self.0), Ordering::Release);
-        }
     }
 }
 

@@ -22,6 +22,6 @@ impl Evacuation {
 impl<B: Backing> Arena<B> {
     /// What can be emptied of a kind's slabs.
     pub(crate) fn evacuation(&self, kind: PoolKind) -> Evacuation {
-        Evacuation { slabs: self.classes[kind as usize].iter().map(|class| class.lock().surplus()).collect() }
+        Evacuation { slabs: self.classes[kind as usize].iter().map(|class| class.0.lock().surplus()).collect() }
     }
 }

@@ -15,6 +15,7 @@
 
 mod class;
 mod evacuation;
+mod open;
 mod reserve;
 mod slab;
 #[cfg(test)]
@@ -86,9 +87,14 @@ pub(crate) enum NoRoom {
 #[derive(Debug)]
 pub(crate) struct Arena<B = Mapping> {
     memory: Memory<B>,
-    classes: [Vec<Lock<Class>>; 2],
-    reserve: Lock<Reserve>,
+    classes: [Vec<Apart<Lock<Class>>>; 2],
+    reserve: Apart<Lock<Reserve>>,
 }
+
+/// On cache lines of its own: vCPUs that put pages of different sizes do not meet.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Apart<T>(T);
 
 /// What the arena holds, for the invariants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,8 +108,12 @@ pub(crate) struct Holdings {
 impl<B: Backing> Arena<B> {
     pub(crate) fn new(backing: B) -> Self {
         let slabs = u32::try_from(backing.len() / SLAB_BYTES).unwrap_or(u32::MAX);
-        let classes = || (0..CLASSES).map(|number| Lock::new(Class::new(number))).collect();
-        Self { memory: Memory { backing }, classes: [classes(), classes()], reserve: Lock::new(Reserve::new(slabs)) }
+        let classes = || (0..CLASSES).map(|number| Apart(Lock::new(Class::new(number)))).collect();
+        Self {
+            memory: Memory { backing },
+            classes: [classes(), classes()],
+            reserve: Apart(Lock::new(Reserve::new(slabs))),
+        }
     }
 
     /// Stores `bytes`, at least one and at most a page of them.
@@ -113,14 +123,14 @@ impl<B: Backing> Arena<B> {
         let (number, offset) = {
             let mut class = self.class(kind, class_number).lock();
             if class.is_exhausted() {
-                let mut reserve = self.reserve.lock();
+                let mut reserve = self.reserve.0.lock();
                 class.add(reserve.take().ok_or(NoRoom::ArenaFull)?);
                 ahead = reserve.take_ahead();
             }
             match class.take(&self.memory, quota) {
                 Some(Ok(position)) => position,
                 Some(Err(_)) | None => {
-                    let mut reserve = self.reserve.lock();
+                    let mut reserve = self.reserve.0.lock();
                     class.remove_empty().into_iter().for_each(|blank| reserve.give(blank));
                     ahead.into_iter().for_each(|number| reserve.give(Blank { number, resident_pages: 0 }));
                     return Err(NoRoom::OverLimit);
@@ -156,7 +166,7 @@ impl<B: Backing> Arena<B> {
         let blank = self.class(kind, class_of(slot.len())).lock().free(number, offset, &self.memory);
         if let Some(blank) = blank {
             let surplus = {
-                let mut reserve = self.reserve.lock();
+                let mut reserve = self.reserve.0.lock();
                 reserve.give(blank);
                 reserve.take_surplus()
             };
@@ -166,7 +176,7 @@ impl<B: Backing> Arena<B> {
 
     /// Gives empty slabs back to the host until that is `enough` bytes, and returns the bytes.
     pub(crate) fn release_idle(&self, enough: usize, quota: &Quota) -> usize {
-        let idle = self.reserve.lock().take_idle(enough);
+        let idle = self.reserve.0.lock().take_idle(enough);
         self.give_back(idle, quota)
     }
 
@@ -178,21 +188,21 @@ impl<B: Backing> Arena<B> {
             // SAFETY: the pages lie behind every slot that was handed out, and the class's lock is held, so none will be.
             unsafe { self.memory.backing.release(offset, count * PAGE_SIZE) }.is_ok()
         };
-        let trimmed: usize = self.classes.iter().flatten().map(|class| class.lock().trim(release)).sum();
+        let trimmed: usize = self.classes.iter().flatten().map(|class| class.0.lock().trim(release)).sum();
         quota.refund(trimmed * PAGE_SIZE);
         trimmed * PAGE_SIZE
     }
 
     /// What is taken and what is resident. Exact while nobody else uses the arena.
     pub(crate) fn holdings(&self) -> Holdings {
-        let classes = self.classes.iter().flatten().map(|class| class.lock().holdings());
+        let classes = self.classes.iter().flatten().map(|class| class.0.lock().holdings());
         let (slots, pages) = classes.fold((0, 0), |sum, class| (sum.0 + class.0, sum.1 + class.1));
-        let idle_pages = self.reserve.lock().resident_pages();
+        let idle_pages = self.reserve.0.lock().resident_pages();
         Holdings { slots, resident_bytes: (pages + idle_pages) * PAGE_SIZE }
     }
 
     fn class(&self, kind: PoolKind, class: usize) -> &Lock<Class> {
-        &self.classes[kind as usize][class]
+        &self.classes[kind as usize][class].0
     }
 
     /// Makes blank slabs resident, in as few calls as they allow: each page fault that this saves costs a tenth of a put.
@@ -208,7 +218,7 @@ impl<B: Backing> Arena<B> {
                 quota.refund(run.len() * SLAB_BYTES);
             }
             let resident_pages = if resident { PAGES } else { 0 };
-            let mut reserve = self.reserve.lock();
+            let mut reserve = self.reserve.0.lock();
             run.iter().for_each(|number| reserve.give(Blank { number: *number, resident_pages }));
         }
     }
@@ -222,7 +232,7 @@ impl<B: Backing> Arena<B> {
             // SAFETY: the slabs of the run are contiguous, empty, and out of the reserve, so nobody else has them.
             let released = unsafe { self.memory.backing.release(offset, run.len() * SLAB_BYTES) };
             let bytes = run.iter().map(|slab| slab.resident_pages).sum::<usize>() * PAGE_SIZE;
-            let mut reserve = self.reserve.lock();
+            let mut reserve = self.reserve.0.lock();
             if released.is_ok() {
                 quota.refund(bytes);
                 freed += bytes;

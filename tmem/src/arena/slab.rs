@@ -1,8 +1,7 @@
 //! One slab of a size class, and the class's slabs that have a free slot.
 
-use std::collections::BTreeMap;
-
 use super::class::{SLAB_BYTES, slot_bytes};
+use super::open::{Open, Rank};
 use crate::key::PAGE_SIZE;
 use crate::quota::{OverLimit, Quota};
 
@@ -39,14 +38,12 @@ impl Slab {
 }
 
 /// The slabs of one class that have a free slot; full ones are known by their entries alone.
-///
-/// Ordered so that slots which cost nothing come first, and among those the lowest addresses: what is high empties.
 #[derive(Debug)]
 pub(super) struct Class {
     number: usize,
     /// Slabs of the class, full ones included.
     owned: usize,
-    open: BTreeMap<(bool, u32), Slab>,
+    open: Open<Slab>,
 }
 
 /// Reads and writes the list links inside freed slots.
@@ -59,7 +56,7 @@ pub(super) trait Links {
 
 impl Class {
     pub(super) fn new(number: usize) -> Self {
-        Self { number, owned: 0, open: BTreeMap::new() }
+        Self { number, owned: 0, open: Open::default() }
     }
 
     /// Number of slots of a slab. It fits: the smallest slot is 16 bytes.
@@ -84,9 +81,7 @@ impl Class {
     pub(super) fn take(&mut self, links: &impl Links, quota: &Quota) -> Option<Result<(u32, usize), OverLimit>> {
         let bytes = slot_bytes(self.number);
         let slots = self.slots();
-        let mut first = self.open.first_entry()?;
-        let (grows, number) = *first.key();
-        let slab = first.get_mut();
+        let ((grows, number), slab) = self.open.first_mut()?;
         let slot = if slab.free_head == NONE {
             if grows {
                 let pages = Slab::pages_for(slab.begun + 1, self.number);
@@ -103,11 +98,10 @@ impl Class {
             slot
         };
         slab.taken += 1;
-        if slab.taken == slots || slab.must_grow(self.number) != grows {
-            let slab = first.remove();
-            if slab.taken < slots {
-                self.insert(number, slab);
-            }
+        let is_full = slab.taken == slots;
+        if is_full || slab.must_grow(self.number) != grows {
+            let slab = self.open.pop_first().filter(|_| !is_full);
+            slab.into_iter().for_each(|(_, slab)| self.insert(number, slab));
         }
         Some(Ok((number, usize::from(slot) * bytes)))
     }
@@ -115,7 +109,7 @@ impl Class {
     /// Frees the slot at `offset` of a slab. A slab that is empty leaves the class.
     pub(super) fn free(&mut self, number: u32, offset: usize, links: &impl Links) -> Option<Blank> {
         let slots = self.slots();
-        let known = self.open.remove(&(false, number)).or_else(|| self.open.remove(&(true, number)));
+        let known = self.open.remove((false, number)).or_else(|| self.open.remove((true, number)));
         let resident_pages = Slab::pages_for(slots, self.number);
         let mut slab = known.unwrap_or(Slab { taken: slots, begun: slots, free_head: NONE, resident_pages });
         slab.taken -= 1;
@@ -131,18 +125,18 @@ impl Class {
 
     /// Removes a slab of which nothing is taken, left by a [`take`](Self::take) that was over the limit.
     pub(super) fn remove_empty(&mut self) -> Option<Blank> {
-        let first = self.open.first_entry().filter(|first| first.get().taken == 0)?;
+        self.open.first_mut().filter(|(_, first)| first.taken == 0)?;
+        let ((_, number), slab) = self.open.pop_first()?;
         self.owned -= 1;
-        let ((_, number), slab) = first.remove_entry();
         Some(Blank { number, resident_pages: slab.resident_pages })
     }
 
     /// Numbers, ascending, of the slabs with a free slot whose slots all fit into the others of them. Those others are the
     /// ones that [`take`](Self::take) takes from first.
     pub(super) fn surplus(&self) -> Vec<u32> {
-        let taken: usize = self.open.values().map(|slab| usize::from(slab.taken)).sum();
+        let taken: usize = self.open.iter().map(|(_, slab)| usize::from(slab.taken)).sum();
         let kept = taken.div_ceil(usize::from(self.slots()));
-        let mut numbers: Vec<u32> = self.open.keys().skip(kept).map(|(_, number)| *number).collect();
+        let mut numbers: Vec<u32> = self.open.iter().skip(kept).map(|((_, number), _)| number).collect();
         numbers.sort_unstable();
         numbers
     }
@@ -151,7 +145,8 @@ impl Class {
     /// how many `release` took.
     pub(super) fn trim(&mut self, mut release: impl FnMut(u32, usize, usize) -> bool) -> usize {
         let mut trimmed = 0;
-        for ((_, number), mut slab) in std::mem::take(&mut self.open) {
+        let mut before = std::mem::take(&mut self.open);
+        while let Some(((_, number), mut slab)) = before.pop_first() {
             let needed = Slab::pages_for(slab.begun, self.number);
             let surplus = slab.resident_pages - needed;
             if surplus > 0 && release(number, needed, surplus) {
@@ -168,10 +163,11 @@ impl Class {
         let slots = self.slots();
         let full = self.owned - self.open.len();
         let of_full = (full * usize::from(slots), full * Slab::pages_for(slots, self.number));
-        self.open.values().fold(of_full, |sum, slab| (sum.0 + usize::from(slab.taken), sum.1 + slab.resident_pages))
+        self.open.iter().fold(of_full, |sum, (_, slab)| (sum.0 + usize::from(slab.taken), sum.1 + slab.resident_pages))
     }
 
     fn insert(&mut self, number: u32, slab: Slab) {
-        self.open.insert((slab.must_grow(self.number), number), slab);
+        let rank: Rank = (slab.must_grow(self.number), number);
+        self.open.insert(rank, slab);
     }
 }

@@ -31,7 +31,7 @@ use crate::detached::DetachedQueue;
 use crate::eviction::{Policy, policy};
 use crate::hand::Hand;
 use crate::index::{HashKey, POOLS_MAX, Pool, PoolInUse, PoolPlace, Pools};
-use crate::key::{PAGE_SIZE, PoolKind};
+use crate::key::PoolKind;
 use crate::quota::Quota;
 use crate::sleepers::Sleepers;
 use crate::staging::Staging;
@@ -89,7 +89,7 @@ impl Client {
             policy: policy(config.eviction),
             pools: Pools::new(),
             arena: Arena::new(reserve(len)?),
-            staging: Staging::new(reserve(staging_bytes.max(PAGE_SIZE))?, staging_bytes),
+            staging: Staging::new(reserve(Staging::<Mapping>::address_bytes(staging_bytes))?, staging_bytes),
             quota: Quota::new(limit_bytes, reservation_bytes),
             acceptance: Acceptance::new(config.accept_threshold_basis_points),
             counters: Counters::new(),

@@ -1,4 +1,5 @@
-//! Background work on staged pages: compressed into the arena, oldest first, those that nobody loaded meanwhile.
+//! Background work on staged pages: compressed into the arena, in the order in which each thread put them, those that nobody
+//! loaded meanwhile.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ struct Staged<'a> {
 }
 
 impl Client {
-    /// Compresses the pages that were staged before `mark`, oldest first; a page that was loaded meanwhile waits until the
+    /// Compresses the pages that were staged before `mark`, the oldest of each thread first; a page that was loaded meanwhile waits until the
     /// others were looked at once more. Asks `go_on` before each page, and ends early where that is false, or where there
     /// is no room. When nothing is staged any more, the buffer's memory goes back to the host with the next
     /// [`reclaim`](Self::reclaim). Returns how many pages were compressed.
@@ -32,8 +33,9 @@ impl Client {
     pub fn compress_staged(&self, mark: u64, mut go_on: impl FnMut() -> bool) -> u64 {
         let mark = mark.min(self.staging_mark());
         let mut compressed = 0;
+        let mut queued = self.staging.queued(mark);
         while go_on() {
-            let Some((page, key)) = self.staging.next(mark) else { break };
+            let Some((page, key)) = queued.next() else { break };
             let pool = self.pool(key.pool);
             let Some(staged) = pool.as_ref().and_then(|pool| self.find_staged(pool, page, key)) else {
                 // Its put is not done, or its end: it is looked at again unless it is given back by then.
