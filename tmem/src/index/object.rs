@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::key::ObjectId;
-use crate::lock::SharedLock;
+use crate::lock::BiasedLock;
 
 use super::heap::shared_bytes;
 use super::leaves::Leaves;
@@ -21,7 +21,7 @@ pub(crate) struct Object {
     pages: AtomicU64,
     /// Pages are published and removed under the shared lock; leaves come and go, and the tree is cut off, under the
     /// exclusive one. A tree that was cut off never gets another page.
-    tree: SharedLock<Leaves>,
+    tree: BiasedLock<Leaves>,
 }
 
 impl Object {
@@ -31,7 +31,7 @@ impl Object {
     /// An object of the pool of id `pool`.
     pub(crate) fn new(id: ObjectId, pool: u32) -> Self {
         let (cut_off, pages) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { id, pool, cut_off, pages, tree: SharedLock::new(Leaves::None) }
+        Self { id, pool, cut_off, pages, tree: BiasedLock::new(Leaves::None) }
     }
 
     pub(crate) fn id(&self) -> &ObjectId {
@@ -43,7 +43,7 @@ impl Object {
         self.pool
     }
 
-    pub(crate) fn tree(&self) -> &SharedLock<Leaves> {
+    pub(crate) fn tree(&self) -> &BiasedLock<Leaves> {
         &self.tree
     }
 

@@ -125,11 +125,12 @@ impl Pools {
     /// Lets an object be found without its pool's map, if no other of the pool is.
     fn remember(&self, object: &Arc<Object>) {
         // Whoever cuts it off does so under the exclusive lock and forgets it then, and so sees what is done here.
-        let _tree = object.tree().read();
+        let tree = object.tree().read();
         let _ids = self.ids.lock();
         let pool = self.get(object.pool()).filter(|pool| pool.placed().large.is_none());
         if let Some(pool) = pool.filter(|_| !object.is_cut_off()) {
             self.set_large(&pool, Some(Arc::clone(object)));
+            tree.favour_readers();
         }
     }
 

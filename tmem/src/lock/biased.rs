@@ -1,0 +1,341 @@
+//! A lock for many readers or one writer that can be biased towards its readers.
+//!
+//! A reader of a plain lock counts itself in and out, and so takes the lock's cache line from every other reader twice. A
+//! biased one has each thread say in a slot of its own what it reads. A writer takes the plain lock, lifts the bias and waits
+//! until no slot names the lock; meanwhile readers take the plain lock too. The idea is BRAVO's (Dice and Kogan, *BRAVO:
+//! Biased Locking for Reader-Writer Locks*, USENIX ATC 2019); here the bias is asked for, by who knows that readers are many
+//! and writers few, and comes back with the end of each write.
+//!
+//! ```text
+//!  reader  slot = lock │ biased? ─ yes ─► reads │ slot = none       writer  plain lock │ biased = no
+//!                      └──────── no ─► slot = none │ plain lock             until no slot = lock
+//!                                                                           writes │ biased = yes
+//! ```
+//!
+//! Of a reader and a writer that come at once one sees the other: each writes what the other reads before it reads what the
+//! other writes, and these four are sequentially consistent.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::ptr;
+use std::sync::PoisonError;
+
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicBool, AtomicPtr, Ordering, fence};
+#[cfg(loom)]
+use loom::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+#[cfg(not(loom))]
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// A lock for many readers or one writer, without a bias until one is asked for.
+pub(crate) struct BiasedLock<T> {
+    plain: RwLock<()>,
+    biased: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock gives out `&T` to several threads at once, or `&mut T` to one.
+unsafe impl<T: Send + Sync> Sync for BiasedLock<T> {}
+
+/// The address of the lock that a thread reads under its bias; on cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Slot(AtomicPtr<()>);
+
+/// The slots of the threads that have a number of their own. Loom's atomics cannot be static: its test has slots of its own.
+#[cfg(not(loom))]
+static SLOTS: [Slot; crate::caller::SHARED] = [const { Slot(AtomicPtr::new(ptr::null_mut())) }; crate::caller::SHARED];
+#[cfg(loom)]
+static SLOTS: [Slot; 0] = [];
+
+/// What is read.
+pub(crate) struct Read<'a, T> {
+    lock: &'a BiasedLock<T>,
+    _held: Held<'a>,
+}
+
+/// What keeps writers out.
+enum Held<'a> {
+    Plain { _guard: RwLockReadGuard<'a, ()> },
+    Slot(&'a Slot),
+}
+
+/// What is written.
+pub(crate) struct Write<'a, T> {
+    lock: &'a BiasedLock<T>,
+    was_biased: bool,
+    _guard: RwLockWriteGuard<'a, ()>,
+}
+
+impl<T> BiasedLock<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { plain: RwLock::new(()), biased: AtomicBool::new(false), value: UnsafeCell::new(value) }
+    }
+
+    pub(crate) fn read(&self) -> Read<'_, T> {
+        self.read_in(SLOTS.get(crate::caller::number()))
+    }
+
+    pub(crate) fn write(&self) -> Write<'_, T> {
+        self.write_beside(&SLOTS)
+    }
+
+    /// Reads for the thread of this slot.
+    fn read_in<'a>(&'a self, slot: Option<&'a Slot>) -> Read<'a, T> {
+        let under_bias = || slot.filter(|slot| self.biased.load(Ordering::Relaxed) && slot.name(self.address()));
+        let held = match under_bias() {
+            Some(slot) if self.biased.load(Ordering::SeqCst) => Held::Slot(slot),
+            too_late => {
+                too_late.into_iter().for_each(Slot::clear);
+                Held::Plain { _guard: self.plain.read().unwrap_or_else(PoisonError::into_inner) }
+            }
+        };
+        Read { lock: self, _held: held }
+    }
+
+    /// Writes, where the readers under a bias are in these slots.
+    fn write_beside(&self, slots: &[Slot]) -> Write<'_, T> {
+        let guard = self.plain.write().unwrap_or_else(PoisonError::into_inner);
+        let was_biased = self.biased.load(Ordering::Relaxed);
+        if was_biased {
+            self.biased.store(false, Ordering::SeqCst);
+            order_for_loom();
+            slots.iter().for_each(|slot| slot.wait_while(self.address()));
+        }
+        Write { lock: self, was_biased, _guard: guard }
+    }
+
+    fn address(&self) -> *mut () {
+        ptr::from_ref(self).cast_mut().cast()
+    }
+}
+
+impl<T> Read<'_, T> {
+    /// Biases the lock towards its readers, for good: reading it costs threads nothing that others notice, and writing it a
+    /// look at the slots of all.
+    pub(crate) fn favour_readers(&self) {
+        // No writer is between its look at this and its end.
+        self.lock.biased.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Slot {
+    /// Names what its thread is about to read. Returns `false` where the thread reads under another bias already.
+    fn name(&self, lock: *mut ()) -> bool {
+        let free = self.0.load(Ordering::Relaxed).is_null();
+        if free {
+            self.0.store(lock, Ordering::SeqCst);
+            order_for_loom();
+        }
+        free
+    }
+
+    fn clear(&self) {
+        self.0.store(ptr::null_mut(), Ordering::Release);
+    }
+
+    /// Waits until its thread does not read this lock.
+    fn wait_while(&self, lock: *mut ()) {
+        const SPINS: usize = 100;
+        let mut spins = 0;
+        while self.0.load(Ordering::SeqCst) == lock {
+            spins += 1;
+            // Who reads may have lost its CPU.
+            if spins < SPINS && cfg!(not(loom)) {
+                std::hint::spin_loop();
+            } else {
+                #[cfg(not(loom))]
+                std::thread::yield_now();
+                #[cfg(loom)]
+                loom::thread::yield_now();
+            }
+        }
+    }
+}
+
+/// Loom takes sequentially consistent loads and stores for weaker ones, but not fences.
+fn order_for_loom() {
+    #[cfg(loom)]
+    fence(Ordering::SeqCst);
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Self::Slot(slot) = self {
+            slot.clear();
+        }
+    }
+}
+
+impl<T> Deref for Read<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: no writer has the value: it would have the plain lock, or waits for the slot.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T> Deref for Write<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: nobody else has the value: readers are out of the slots, and wait for the plain lock.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T> DerefMut for Write<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above, and this guard is borrowed for as long.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T> Drop for Write<'_, T> {
+    fn drop(&mut self) {
+        if self.was_biased {
+            // Who reads under it sees what was written.
+            self.lock.biased.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+impl<T> fmt::Debug for BiasedLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BiasedLock").field("biased", &self.biased).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+    use std::thread;
+
+    use super::*;
+
+    /// Two numbers that a writer leaves equal.
+    fn writers_and_readers(lock: &BiasedLock<[u64; 2]>, rounds: u64) {
+        let read = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while lock.read()[0] < rounds {
+                        let pair = lock.read();
+                        assert_eq!(pair[0], pair[1], "read while it was written");
+                        read.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            for _ in 0..rounds {
+                let mut pair = lock.write();
+                pair[0] += 1;
+                pair[1] += 1;
+            }
+        });
+        assert_eq!(*lock.read(), [rounds; 2]);
+    }
+
+    #[test]
+    fn a_writer_is_alone_with_and_without_a_bias() {
+        let lock = BiasedLock::new([0; 2]);
+        writers_and_readers(&lock, 2_000);
+        let lock = BiasedLock::new([0; 2]);
+        lock.read().favour_readers();
+        writers_and_readers(&lock, 20_000);
+        assert!(lock.biased.load(Ordering::Relaxed), "the bias comes back");
+    }
+
+    #[test]
+    fn who_reads_under_one_bias_reads_another_by_its_plain_lock() {
+        let locks = [BiasedLock::new(1), BiasedLock::new(2)];
+        locks.iter().for_each(|lock| lock.read().favour_readers());
+        let slot = Slot::default();
+        let first = locks[0].read_in(Some(&slot));
+        let second = locks[1].read_in(Some(&slot));
+        assert!(matches!((&first._held, &second._held), (Held::Slot(_), Held::Plain { .. })));
+        assert_eq!((*first, *second), (1, 2));
+        drop((first, second));
+        assert!(matches!(locks[1].read_in(Some(&slot))._held, Held::Slot(_)));
+        assert!(matches!(locks[1].read_in(None)._held, Held::Plain { .. }), "a thread without a number");
+    }
+}
+
+#[cfg(all(test, loom))]
+mod ownership {
+    //! All orders of readers and writers, by loom.
+
+    use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+
+    struct Model {
+        lock: BiasedLock<UnsafeCell<u64>>,
+        slots: [Slot; 2],
+    }
+
+    // SAFETY: who touches the number when is what loom checks.
+    unsafe impl Send for Model {}
+    // SAFETY: as above.
+    unsafe impl Sync for Model {}
+
+    impl Model {
+        fn read(&self, slot: usize) -> u64 {
+            let value = self.lock.read_in(Some(&self.slots[slot]));
+            // SAFETY: the lock is held.
+            value.with(|value| unsafe { *value })
+        }
+
+        fn add(&self) {
+            let value = self.lock.write_beside(&self.slots);
+            // SAFETY: the lock is held.
+            value.with_mut(|value| unsafe { *value += 1 });
+        }
+
+        fn try_all(
+            first: impl Fn(&Self) + Sync + Send + Clone + 'static,
+            second: impl Fn(&Self) + Sync + Send + Clone + 'static,
+        ) {
+            loom::model(move || {
+                let slots = Default::default();
+                let model = Arc::new(Self { lock: BiasedLock::new(UnsafeCell::new(0)), slots });
+                model.lock.read().favour_readers();
+                let (other, first) = (Arc::clone(&model), first.clone());
+                let thread = thread::spawn(move || first(&other));
+                second(&model);
+                thread.join().unwrap();
+                assert!(model.lock.biased.load(Ordering::Relaxed));
+            });
+        }
+    }
+
+    #[test]
+    fn a_reader_sees_all_of_a_write_or_nothing() {
+        Model::try_all(
+            |model| assert!(model.read(0) <= model.read(0)),
+            |model| {
+                model.add();
+                assert_eq!(model.read(1), 1);
+            },
+        );
+    }
+
+    #[test]
+    fn writers_wait_for_each_other_and_for_readers() {
+        Model::try_all(
+            |model| {
+                model.add();
+                assert!((1..=2).contains(&model.read(0)));
+            },
+            |model| {
+                model.add();
+                assert!((1..=2).contains(&model.read(1)));
+            },
+        );
+    }
+}
