@@ -88,7 +88,7 @@ pub(crate) enum NoRoom {
 pub(crate) struct Arena<B = Mapping> {
     memory: Memory<B>,
     classes: [Vec<Apart<Lock<Class>>>; 2],
-    reserve: Apart<Lock<Reserve>>,
+    reserve: Lock<Reserve>,
 }
 
 /// On cache lines of its own: vCPUs that put pages of different sizes do not meet.
@@ -109,11 +109,7 @@ impl<B: Backing> Arena<B> {
     pub(crate) fn new(backing: B) -> Self {
         let slabs = u32::try_from(backing.len() / SLAB_BYTES).unwrap_or(u32::MAX);
         let classes = || (0..CLASSES).map(|number| Apart(Lock::new(Class::new(number)))).collect();
-        Self {
-            memory: Memory { backing },
-            classes: [classes(), classes()],
-            reserve: Apart(Lock::new(Reserve::new(slabs))),
-        }
+        Self { memory: Memory { backing }, classes: [classes(), classes()], reserve: Lock::new(Reserve::new(slabs)) }
     }
 
     /// Stores `bytes`, at least one and at most a page of them.
@@ -123,14 +119,14 @@ impl<B: Backing> Arena<B> {
         let (number, offset) = {
             let mut class = self.class(kind, class_number).lock();
             if class.is_exhausted() {
-                let mut reserve = self.reserve.0.lock();
+                let mut reserve = self.reserve.lock();
                 class.add(reserve.take().ok_or(NoRoom::ArenaFull)?);
                 ahead = reserve.take_ahead();
             }
             match class.take(&self.memory, quota) {
                 Some(Ok(position)) => position,
                 Some(Err(_)) | None => {
-                    let mut reserve = self.reserve.0.lock();
+                    let mut reserve = self.reserve.lock();
                     class.remove_empty().into_iter().for_each(|blank| reserve.give(blank));
                     ahead.into_iter().for_each(|number| reserve.give(Blank { number, resident_pages: 0 }));
                     return Err(NoRoom::OverLimit);
@@ -166,7 +162,7 @@ impl<B: Backing> Arena<B> {
         let blank = self.class(kind, class_of(slot.len())).lock().free(number, offset, &self.memory);
         if let Some(blank) = blank {
             let surplus = {
-                let mut reserve = self.reserve.0.lock();
+                let mut reserve = self.reserve.lock();
                 reserve.give(blank);
                 reserve.take_surplus()
             };
@@ -176,7 +172,7 @@ impl<B: Backing> Arena<B> {
 
     /// Gives empty slabs back to the host until that is `enough` bytes, and returns the bytes.
     pub(crate) fn release_idle(&self, enough: usize, quota: &Quota) -> usize {
-        let idle = self.reserve.0.lock().take_idle(enough);
+        let idle = self.reserve.lock().take_idle(enough);
         self.give_back(idle, quota)
     }
 
@@ -197,7 +193,7 @@ impl<B: Backing> Arena<B> {
     pub(crate) fn holdings(&self) -> Holdings {
         let classes = self.classes.iter().flatten().map(|class| class.0.lock().holdings());
         let (slots, pages) = classes.fold((0, 0), |sum, class| (sum.0 + class.0, sum.1 + class.1));
-        let idle_pages = self.reserve.0.lock().resident_pages();
+        let idle_pages = self.reserve.lock().resident_pages();
         Holdings { slots, resident_bytes: (pages + idle_pages) * PAGE_SIZE }
     }
 
@@ -218,7 +214,7 @@ impl<B: Backing> Arena<B> {
                 quota.refund(run.len() * SLAB_BYTES);
             }
             let resident_pages = if resident { PAGES } else { 0 };
-            let mut reserve = self.reserve.0.lock();
+            let mut reserve = self.reserve.lock();
             run.iter().for_each(|number| reserve.give(Blank { number: *number, resident_pages }));
         }
     }
@@ -232,7 +228,7 @@ impl<B: Backing> Arena<B> {
             // SAFETY: the slabs of the run are contiguous, empty, and out of the reserve, so nobody else has them.
             let released = unsafe { self.memory.backing.release(offset, run.len() * SLAB_BYTES) };
             let bytes = run.iter().map(|slab| slab.resident_pages).sum::<usize>() * PAGE_SIZE;
-            let mut reserve = self.reserve.0.lock();
+            let mut reserve = self.reserve.lock();
             if released.is_ok() {
                 quota.refund(bytes);
                 freed += bytes;
