@@ -23,7 +23,7 @@ pub fn guest(name: &str) -> Result<PathBuf> {
     Run::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--release", "--workspace", "--bin", name, "--target", TARGET, "--target-dir"])
         .arg(&target)
-        .dir(workspace())
+        .dir(&workspace())
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         // Symbols stay for backtraces; the rest would be most of the image.
         .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")
