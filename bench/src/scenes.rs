@@ -35,9 +35,9 @@ pub(crate) const ALL: &[Scene] = &[
     },
     Scene { name: "the same, 128 KiB at a time", figure: Figure::Percent, measure: || cold::put_over_read(32) },
     Scene { name: "two threads over one, puts", figure: Figure::Times, measure: || two_threads(1) },
-    Scene { name: "the same with a store each", figure: Figure::Times, measure: || two_threads(2) },
+    Scene { name: "puts with a store each", figure: Figure::Times, measure: || two_threads(2) },
     Scene { name: "two threads over one, staged puts", figure: Figure::Times, measure: || two_threads_staged(1) },
-    Scene { name: "the same, a store each", figure: Figure::Times, measure: || two_threads_staged(2) },
+    Scene { name: "staged puts with a store each", figure: Figure::Times, measure: || two_threads_staged(2) },
 ];
 
 /// Bytes of a page that does not compress, and so takes a page.

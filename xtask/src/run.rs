@@ -55,7 +55,7 @@ pub fn test(arguments: &Arguments) -> Result<()> {
 }
 
 /// What is too long for every change: cases on every kernel that matters to them, the store's tests under ASan and
-/// valgrind, its ownership rule, of pages alone and of shares, under loom, and a long life of a store.
+/// valgrind, its ownership rule, of pages alone and of shares, and its own lock under loom, and a long life of a store.
 pub fn soak(arguments: &Arguments) -> Result<()> {
     requirements::install_to_soak()?;
     let shell = workspace::shell()?;
@@ -68,7 +68,7 @@ pub fn soak(arguments: &Arguments) -> Result<()> {
             .env("RUSTFLAGS", "-Zsanitizer=address")
             .run()?;
         // What needs no system call that valgrind does not know.
-        let modules = ["arena::", "codec::", "index::", "staging::"];
+        let modules = ["arena::", "codec::", "index::", "lock::", "staging::"];
         cmd!(shell, "cargo test --quiet --package tmem --lib -- {modules...}")
             .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", "valgrind --quiet --error-exitcode=1")
             .run()?;

@@ -44,8 +44,8 @@ const FULL_BYTES: u64 = 64 << 10;
 
 /// One VM seen by the store.
 ///
-/// Besides what is charged to it, a client costs some 50 KiB of its own, 64 bytes for each page of its staging buffer that
-/// was ever used, and one set of buffers (100 KiB) for each thread that calls.
+/// Besides what is charged to it, a client costs some 60 KiB of its own, 68 bytes for each page of its staging buffer that
+/// is resident, and one set of buffers (100 KiB) for each thread that calls.
 pub struct Client {
     config: ClientConfig,
     policy: &'static dyn Policy,

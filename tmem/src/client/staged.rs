@@ -1,4 +1,4 @@
-//! Background work on staged pages: compressed into the arena, in the order in which each thread put them, those that nobody
+//! Background work on staged pages: compressed into the arena, the oldest of each part of the buffer first, those that nobody
 //! loaded meanwhile.
 
 use std::sync::Arc;
@@ -23,10 +23,10 @@ struct Staged<'a> {
 }
 
 impl Client {
-    /// Compresses the pages that were staged before `mark`, the oldest of each thread first; a page that was loaded meanwhile waits until the
-    /// others were looked at once more. Asks `go_on` before each page, and ends early where that is false, or where there
-    /// is no room. When nothing is staged any more, the buffer's memory goes back to the host with the next
-    /// [`reclaim`](Self::reclaim). Returns how many pages were compressed.
+    /// Compresses the pages that were staged before `mark`, the oldest of each part of the buffer first; a page that was
+    /// loaded meanwhile waits until the others were looked at once more. Asks `go_on` before each page, and ends early where
+    /// that is false, or where there is no room. The memory of a part of which nothing is staged any more goes back to the
+    /// host with the next [`reclaim`](Self::reclaim). Returns how many pages were compressed.
     ///
     /// Meant for a thread of its own, which gives pages a moment to be freed first: `mark` is what
     /// [`staging_mark`](Self::staging_mark) said then. No lock is held while `go_on` runs.

@@ -54,7 +54,7 @@ static SLOTS: [Slot; 0] = [];
 /// What is read.
 pub(crate) struct Read<'a, T> {
     lock: &'a BiasedLock<T>,
-    _held: Held<'a>,
+    held: Held<'a>,
 }
 
 /// What keeps writers out.
@@ -75,6 +75,7 @@ impl<T> BiasedLock<T> {
         Self { plain: RwLock::new(()), biased: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
+    /// Not twice at once in a thread: between the two a writer may wait for the first, and the second for that.
     pub(crate) fn read(&self) -> Read<'_, T> {
         self.read_in(SLOTS.get(crate::caller::number()))
     }
@@ -86,14 +87,14 @@ impl<T> BiasedLock<T> {
     /// Reads for the thread of this slot.
     fn read_in<'a>(&'a self, slot: Option<&'a Slot>) -> Read<'a, T> {
         let under_bias = || slot.filter(|slot| self.biased.load(Ordering::Relaxed) && slot.name(self.address()));
-        let held = match under_bias() {
-            Some(slot) if self.biased.load(Ordering::SeqCst) => Held::Slot(slot),
-            too_late => {
-                too_late.into_iter().for_each(Slot::clear);
-                Held::Plain { _guard: self.plain.read().unwrap_or_else(PoisonError::into_inner) }
+        if let Some(slot) = under_bias() {
+            if self.biased.load(Ordering::SeqCst) {
+                return Read { lock: self, held: Held::Slot(slot) };
             }
-        };
-        Read { lock: self, _held: held }
+            slot.clear();
+        }
+        let guard = self.plain.read().unwrap_or_else(PoisonError::into_inner);
+        Read { lock: self, held: Held::Plain { _guard: guard } }
     }
 
     /// Writes, where the readers under a bias are in these slots.
@@ -117,15 +118,20 @@ impl<T> Read<'_, T> {
     /// Biases the lock towards its readers, for good: reading it costs threads nothing that others notice, and writing it a
     /// look at the slots of all.
     pub(crate) fn favour_readers(&self) {
-        // No writer is between its look at this and its end.
-        self.lock.biased.store(true, Ordering::SeqCst);
+        // Under the plain lock no writer is between its look at the bias and its end. Beside a slot one may be; but then
+        // there is a bias, or its writer brings it back.
+        if let Held::Plain { .. } = self.held {
+            self.lock.biased.store(true, Ordering::SeqCst);
+        }
     }
 }
 
 impl Slot {
     /// Names what its thread is about to read. Returns `false` where the thread reads under another bias already.
     fn name(&self, lock: *mut ()) -> bool {
-        let free = self.0.load(Ordering::Relaxed).is_null();
+        let reads = self.0.load(Ordering::Relaxed);
+        debug_assert_ne!(reads, lock, "a lock is read once at a time");
+        let free = reads.is_null();
         if free {
             self.0.store(lock, Ordering::SeqCst);
             order_for_loom();
@@ -137,23 +143,30 @@ impl Slot {
         self.0.store(ptr::null_mut(), Ordering::Release);
     }
 
-    /// Waits until its thread does not read this lock.
+    /// Waits until its thread does not read this lock. That is soon, unless the thread has lost its CPU.
     fn wait_while(&self, lock: *mut ()) {
-        const SPINS: usize = 100;
-        let mut spins = 0;
+        let mut looks = 0;
         while self.0.load(Ordering::SeqCst) == lock {
-            spins += 1;
-            // Who reads may have lost its CPU.
-            if spins < SPINS && cfg!(not(loom)) {
-                std::hint::spin_loop();
-            } else {
-                #[cfg(not(loom))]
-                std::thread::yield_now();
-                #[cfg(loom)]
-                loom::thread::yield_now();
-            }
+            looks += 1;
+            pause(looks);
         }
     }
+}
+
+/// Passes the time after so many looks.
+#[cfg(not(loom))]
+fn pause(looks: u32) {
+    match looks {
+        0..100 => std::hint::spin_loop(),
+        100..200 => std::thread::yield_now(),
+        // Who is waited for may have to have this very CPU, and a lower priority.
+        _ => std::thread::sleep(std::time::Duration::from_micros(50)),
+    }
+}
+
+#[cfg(loom)]
+fn pause(_: u32) {
+    loom::thread::yield_now();
 }
 
 /// Loom takes sequentially consistent loads and stores for weaker ones, but not fences.
@@ -212,26 +225,27 @@ impl<T> fmt::Debug for BiasedLock<T> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::sync::atomic::AtomicU64;
     use std::thread;
 
     use super::*;
 
-    /// Two numbers that a writer leaves equal.
+    /// A writer leaves two numbers equal, and nobody sees them otherwise.
     fn writers_and_readers(lock: &BiasedLock<[u64; 2]>, rounds: u64) {
-        let read = AtomicU64::new(0);
+        let slots: [Slot; 3] = Default::default();
         thread::scope(|scope| {
-            for _ in 0..3 {
+            for slot in &slots {
                 scope.spawn(|| {
-                    while lock.read()[0] < rounds {
-                        let pair = lock.read();
+                    loop {
+                        let pair = lock.read_in(Some(slot));
                         assert_eq!(pair[0], pair[1], "read while it was written");
-                        read.fetch_add(1, Ordering::Relaxed);
+                        if pair[0] == rounds {
+                            break;
+                        }
                     }
                 });
             }
             for _ in 0..rounds {
-                let mut pair = lock.write();
+                let mut pair = lock.write_beside(&slots);
                 pair[0] += 1;
                 pair[1] += 1;
             }
@@ -256,11 +270,11 @@ mod tests {
         let slot = Slot::default();
         let first = locks[0].read_in(Some(&slot));
         let second = locks[1].read_in(Some(&slot));
-        assert!(matches!((&first._held, &second._held), (Held::Slot(_), Held::Plain { .. })));
+        assert!(matches!((&first.held, &second.held), (Held::Slot(_), Held::Plain { .. })));
         assert_eq!((*first, *second), (1, 2));
         drop((first, second));
-        assert!(matches!(locks[1].read_in(Some(&slot))._held, Held::Slot(_)));
-        assert!(matches!(locks[1].read_in(None)._held, Held::Plain { .. }), "a thread without a number");
+        assert!(matches!(locks[1].read_in(Some(&slot)).held, Held::Slot(_)));
+        assert!(matches!(locks[1].read_in(None).held, Held::Plain { .. }), "a thread without a number");
     }
 }
 
@@ -312,6 +326,19 @@ mod ownership {
                 assert!(model.lock.biased.load(Ordering::Relaxed));
             });
         }
+    }
+
+    #[test]
+    fn a_bias_that_is_asked_for_again_lets_nobody_in() {
+        Model::try_all(
+            |model| {
+                let value = model.lock.read_in(Some(&model.slots[1]));
+                value.favour_readers();
+                drop(value);
+                model.read(0);
+            },
+            Model::add,
+        );
     }
 
     #[test]

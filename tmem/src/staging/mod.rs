@@ -10,8 +10,9 @@
 //! queue says what to compress next and nothing more: it holds a page at most once, and may hold one that is free again.
 //!
 //! A staged put is a copy and little more, so vCPUs would soon wait for each other's cache lines. Each takes pages of a
-//! part of its own, which grows as it needs them until all parts together are as large as the buffer may be; a part that
-//! has none left takes another's. Address space there is for each part to become the whole buffer:
+//! part of its own, which grows as it needs them until all parts together are as large as the buffer may be; who finds none
+//! left there takes another's, until parts of which no page is taken are given back. Address space there is for each part to
+//! become the whole buffer:
 //!
 //! ```text
 //!  │ part 0: resident │ not yet …      │ part 1: resident │ not yet …      │ …
@@ -36,7 +37,7 @@ use crate::quota::Quota;
 
 use part::{Pages, Part};
 
-/// Parts of the buffer: as many vCPUs do not meet.
+/// Parts of the buffer. With more threads than that, background ones included, some share one.
 const PARTS: usize = 8;
 /// Pages that become resident at a time: 1 MiB.
 const GROWTH_PAGES: u32 = 256;
@@ -123,12 +124,15 @@ impl<B: Backing> Staging<B> {
     /// copies that make them. What they take is not what is left alone.
     fn grow_if_exhausted(&self, pages: &mut Pages, quota: &Quota) {
         let Some(first) = pages.ends_at() else { return };
+        if quota.left() < self.bytes() + u64::from(GROWTH_PAGES.min(self.most)) * PAGE_SIZE as u64 {
+            return;
+        }
         let growth = |resident: u32| GROWTH_PAGES.min(self.most - resident);
         let grown = |resident: u32| Some(resident + growth(resident)).filter(|grown| *grown > resident);
         let Ok(before) = self.resident.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown) else { return };
         let count = growth(before);
         let bytes = count as usize * PAGE_SIZE;
-        if quota.left() < self.bytes() + bytes as u64 || quota.try_charge(bytes).is_err() {
+        if quota.try_charge(bytes).is_err() {
             self.resident.fetch_sub(count, Ordering::Relaxed);
             return;
         }

@@ -1,5 +1,6 @@
 //! What several vCPUs at once may see.
 
+mod area;
 mod chaos;
 mod equal;
 mod exclusive;
