@@ -4,7 +4,8 @@
 //! biased one has each thread say in a slot of its own what it reads. A writer takes the plain lock, lifts the bias and waits
 //! until no slot names the lock; meanwhile readers take the plain lock too. The idea is BRAVO's (Dice and Kogan, *BRAVO:
 //! Biased Locking for Reader-Writer Locks*, USENIX ATC 2019); here the bias is asked for, by who knows that readers are many
-//! and writers few, and comes back with the end of each write.
+//! and writers few, and comes back with the end of each write. A lock of many padded ones, as crossbeam's `ShardedLock`, would
+//! take 1 KiB in each object of the index; the bias takes none.
 //!
 //! ```text
 //!  reader  slot = lock │ biased? ─ yes ─► reads │ slot = none       writer  plain lock │ biased = no
