@@ -110,7 +110,7 @@ fn threads_have_parts_of_their_own_and_take_from_others_what_theirs_have_not() {
     let part_of = |page: Option<u32>| page.map(|page| page / staging.most);
     assert_eq!((part_of(take(3)), quota.used()), (Some(3), (GROWTH_PAGES as usize * PAGE_SIZE) as u64));
     assert_eq!((part_of(take(5)), quota.used()), (Some(5), bytes as u64), "it grows by what is left");
-    assert_eq!(part_of(take(PARTS + 5)), Some(5), "as many threads as there are parts do not meet");
+    assert_eq!(part_of(take(PARTS + 5)), Some(5), "with more threads than parts some share one");
     assert_eq!(part_of(take(6)), Some(3));
     let taken: usize = 4 + std::iter::from_fn(|| take(6)).count();
     assert_eq!(

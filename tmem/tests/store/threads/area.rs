@@ -1,12 +1,11 @@
 //! vCPUs that swap to and from one large area at once, each its own pages.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use tmem::{Client, ClientConfig, Key, ObjectId, PoolKind, Status};
 
-use super::{Dice, read_stamp, stamped};
+use super::{Background, Dice, read_stamp, stamped, vcpus_beside};
 use crate::guest::{get, put};
 
 const THREADS: u32 = 4;
@@ -62,21 +61,12 @@ fn of_a_large_area_each_vcpu_finds_its_own_pages_while_leaves_come_and_go() {
     let config = ClientConfig { staging_bytes: 3 << 20, ..ClientConfig::new(1 << 28, [3, 4]) };
     let client = Client::new(config).unwrap();
     let pool = client.pool_new(PoolKind::Persistent).unwrap();
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let (client, over) = (&client, &over);
-        let vcpus: Vec<_> = (0..THREADS).map(|number| scope.spawn(move || vcpu(client, pool, number))).collect();
-        scope.spawn(move || {
-            while !over.load(Ordering::Relaxed) {
-                client.compress_staged(client.staging_mark(), || true);
-                client.reclaim(u64::MAX);
-                thread::yield_now();
-            }
-        });
-        let ends: Vec<_> = vcpus.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        over.store(true, Ordering::Relaxed);
-        ends.into_iter().for_each(|end| end.unwrap());
+    let background: Background<'_> = Box::new(|| {
+        client.compress_staged(client.staging_mark(), || true);
+        client.reclaim(u64::MAX);
+        thread::yield_now();
     });
+    vcpus_beside(THREADS.into(), |number| vcpu(&client, pool, u32::try_from(number).unwrap()), vec![background]);
     let done = client.statistics();
     assert!(done.puts_staged > 1_000 && done.pages_unstaged > 1_000, "most puts went another way: {done:?}");
     assert_eq!((done.persistent_pages, client.staging_fill().0), (0, 0));

@@ -1,11 +1,11 @@
 //! Everything at once: no page is mixed or another key's, and the sums add up in the end.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use tmem::{Client, ClientConfig, Key, ObjectId, PoolKind};
 
-use super::{Dice, read_stamp, stamped};
+use super::{Background, Dice, read_stamp, stamped, vcpus_beside};
 use crate::guest::{BAD, Guest, get, put};
 
 const THREADS: u64 = 4;
@@ -63,26 +63,13 @@ fn whatever_vcpus_and_host_do_at_once_pages_stay_whole_and_sums_add_up() {
     let client = Client::new(config).unwrap();
     let mut dice = Dice::new(99);
     let pools: [AtomicU32; POOLS] = std::array::from_fn(|_| AtomicU32::new(new_pool(&client, &mut dice)));
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let (client, pools, over) = (&client, &pools, &over);
-        let vcpus: Vec<_> = (0..THREADS).map(|seed| scope.spawn(move || vcpu(client, seed, pools))).collect();
-        // All the time: the same pages get cold and smaller while they are loaded, replaced and flushed.
-        scope.spawn(move || {
-            while !over.load(Ordering::Relaxed) {
-                client.recompress(|| true);
-            }
-        });
-        scope.spawn(move || {
-            while !over.load(Ordering::Relaxed) {
-                client.compress_staged(client.staging_mark(), || true);
-                thread::yield_now();
-            }
-        });
-        let ends: Vec<_> = vcpus.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        over.store(true, Ordering::Relaxed);
-        ends.into_iter().for_each(|end| end.unwrap());
+    // All the time: the same pages get cold and smaller while they are loaded, replaced and flushed.
+    let recompress: Background<'_> = Box::new(|| _ = client.recompress(|| true));
+    let compress: Background<'_> = Box::new(|| {
+        client.compress_staged(client.staging_mark(), || true);
+        thread::yield_now();
     });
+    vcpus_beside(THREADS, |seed| vcpu(&client, seed, &pools), vec![recompress, compress]);
     let done = client.statistics();
     assert!(done.pages_recompressed > 10 && done.pages_unstaged > 10, "the background had nothing to do: {done:?}");
     client.check_invariants();

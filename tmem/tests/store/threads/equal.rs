@@ -1,11 +1,8 @@
 //! Equal pages of several vCPUs, merged while they are replaced, loaded and flushed.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-
 use tmem::{Client, ClientConfig, Key, ObjectId, PAGE_SIZE, PoolKind, Status};
 
-use super::Dice;
+use super::{Background, Dice, vcpus_beside};
 use crate::guest::{get, put};
 use crate::pages::text;
 
@@ -51,20 +48,11 @@ fn a_page_that_others_share_is_as_safe_as_one_of_its_own() {
     let config = ClientConfig { staging_bytes: 64 * PAGE_SIZE, ..ClientConfig::new(1 << 30, [7, 8]) };
     let client = Client::new(config).unwrap();
     let pool = client.pool_new(PoolKind::Persistent).unwrap();
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let (client, over) = (&client, &over);
-        let vcpus: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || vcpu(client, pool, thread))).collect();
-        scope.spawn(move || {
-            while !over.load(Ordering::Relaxed) {
-                client.compress_staged(u64::MAX, || true);
-                client.recompress(|| true);
-            }
-        });
-        let ends: Vec<_> = vcpus.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        over.store(true, Ordering::Relaxed);
-        ends.into_iter().for_each(|end| end.unwrap());
+    let background: Background<'_> = Box::new(|| {
+        client.compress_staged(u64::MAX, || true);
+        client.recompress(|| true);
     });
+    vcpus_beside(THREADS, |thread| vcpu(&client, pool, thread), vec![background]);
     assert!(client.statistics().pages_merged > 100, "{:?}", client.statistics());
     client.check_invariants();
     client.hello();

@@ -7,6 +7,9 @@ mod exclusive;
 mod pressure;
 mod register;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use tmem::{PAGE_SIZE, Page};
 
 use crate::pages::{Noise, pointers, random, sparse, text};
@@ -40,6 +43,29 @@ pub fn read_stamp(page: &Page) -> (u64, u64) {
 fn check_word(page: &Page) -> u64 {
     let words = page.as_chunks::<8>().0[..511].iter().map(|word| u64::from_le_bytes(*word));
     words.fold(1, |sum, word| (sum ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(5))
+}
+
+/// What the host does all the time, a bit at each call.
+pub type Background<'a> = Box<dyn FnMut() + Send + 'a>;
+
+/// Runs so many vCPUs to their ends, and beside them the background. Returns what the vCPUs do.
+pub fn vcpus_beside<T: Send>(threads: u64, vcpu: impl Fn(u64) -> T + Sync, background: Vec<Background<'_>>) -> Vec<T> {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (vcpu, over) = (&vcpu, &over);
+        let vcpus: Vec<_> = (0..threads).map(|number| scope.spawn(move || vcpu(number))).collect();
+        for mut work in background {
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    work();
+                }
+            });
+        }
+        let ends: Vec<_> = vcpus.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        // Before anything fails: the host's threads wait for it.
+        over.store(true, Ordering::Relaxed);
+        ends.into_iter().map(Result::unwrap).collect()
+    })
 }
 
 /// A thread's own choices.

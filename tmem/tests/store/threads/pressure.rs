@@ -1,12 +1,11 @@
 //! The host takes memory back and moves pages about, all the time: what was accepted is still there, and nothing else.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use tmem::{Client, ClientConfig, Key, ObjectId, PoolKind, Status};
 
-use super::{Dice, stamped};
+use super::{Background, Dice, stamped, vcpus_beside};
 use crate::guest::{get, put};
 
 const VCPUS: u64 = 4;
@@ -113,40 +112,18 @@ fn what_was_accepted_outlives_cuts_of_the_limit_moves_and_recompression() {
     let config = ClientConfig { staging_bytes: STAGING_BYTES, ..ClientConfig::new(LIMIT_BYTES, [7, 7]) };
     let client = Client::new(config).unwrap();
     let pools = [PoolKind::Persistent, PoolKind::Ephemeral].map(|kind| client.pool_new(kind).unwrap());
-    let over = AtomicBool::new(false);
-    let until_over = |mut work: Box<dyn FnMut() + Send>| {
-        while !over.load(Ordering::Relaxed) {
-            work();
-        }
+    let run = |number| {
+        let mut vcpu = Vcpu { client: &client, number, pools, dice: Dice::new(number), versions: HashMap::new() };
+        vcpu.run();
+        vcpu
     };
-    thread::scope(|scope| {
-        let (client, until_over) = (&client, &until_over);
-        let vcpus: Vec<_> = (0..VCPUS)
-            .map(|number| {
-                let mut vcpu = Vcpu { client, number, pools, dice: Dice::new(number), versions: HashMap::new() };
-                scope.spawn(move || {
-                    vcpu.run();
-                    vcpu
-                })
-            })
-            .collect();
-        let mut dice = Dice::new(77);
-        scope.spawn(move || until_over(Box::new(move || host(client, &mut dice))));
-        scope.spawn(move || {
-            until_over(Box::new(|| {
-                client.recompress(|| true);
-            }));
-        });
-        scope.spawn(move || {
-            until_over(Box::new(|| {
-                client.compress_staged(client.staging_mark(), || true);
-            }));
-        });
-        let ends: Vec<_> = vcpus.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        // Before anything fails: the host's threads wait for it.
-        over.store(true, Ordering::Relaxed);
-        ends.into_iter().for_each(|end| end.unwrap().check_all());
-    });
+    let mut dice = Dice::new(77);
+    let background: Vec<Background<'_>> = vec![
+        Box::new(|| host(&client, &mut dice)),
+        Box::new(|| _ = client.recompress(|| true)),
+        Box::new(|| _ = client.compress_staged(client.staging_mark(), || true)),
+    ];
+    vcpus_beside(VCPUS, run, background).iter_mut().for_each(Vcpu::check_all);
     let done = client.statistics();
     let each = [done.pages_recompressed, done.pages_moved, done.pages_unstaged, done.pages_evicted];
     assert!(each.iter().all(|count| *count > 10), "too little happened: {done:?}");
