@@ -34,7 +34,8 @@ use std::path::PathBuf;
 
 /// The root of this project's checkout. Cargo says where it is when it runs a program of it; what was built may be of another
 /// checkout that shares the target folder.
-fn workspace() -> PathBuf {
+#[must_use]
+pub fn workspace() -> PathBuf {
     let package = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     package.parent().map_or_else(|| ".".into(), PathBuf::from)
 }

@@ -90,7 +90,7 @@ pub fn demo(arguments: &DemoArguments) -> Result<()> {
 
 /// The store against its peers, in the caller's folder: the arguments name files there.
 pub fn bench(arguments: &BenchArguments) -> Result<()> {
-    let manifest = workspace::root().join("Cargo.toml");
+    let manifest = images::workspace().join("Cargo.toml");
     let arguments = &arguments.arguments;
     let shell = Shell::new()?;
     let run = cmd!(shell, "cargo run --quiet --release --manifest-path {manifest} --package bench --");
