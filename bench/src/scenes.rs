@@ -95,7 +95,11 @@ impl GuestPages for Made {
 }
 
 fn client(kind: PoolKind) -> Result<(Client, u32)> {
-    let client = Client::new(ClientConfig::new(1 << 40, SEED))?;
+    client_that_stages(kind, 0)
+}
+
+fn client_that_stages(kind: PoolKind, staging_bytes: usize) -> Result<(Client, u32)> {
+    let client = Client::new(ClientConfig { staging_bytes, ..ClientConfig::new(1 << 40, SEED) })?;
     let pool = client.pool_new(kind).map_err(|status| anyhow::anyhow!("no pool: {status:?}"))?;
     Ok((client, pool))
 }
@@ -173,19 +177,15 @@ fn two_threads(stores: usize) -> Result<f64> {
 
 /// The same of pages that replace others in a staging buffer which has room.
 fn two_threads_staged(stores: usize) -> Result<f64> {
-    let client = || -> Result<(Client, u32)> {
-        let mut config = ClientConfig::new(1 << 40, SEED);
-        config.staging_bytes = 3 * PAGES_A_THREAD as usize * PAGE_SIZE;
-        let client = Client::new(config)?;
-        let pool = client.pool_new(PoolKind::Persistent).map_err(|status| anyhow::anyhow!("no pool: {status:?}"))?;
-        Ok((client, pool))
-    };
-    let stores = (0..stores).map(|_| client()).collect::<Result<Vec<_>>>()?;
+    let room = 3 * PAGES_A_THREAD as usize * PAGE_SIZE;
+    let store = |_| client_that_stages(PoolKind::Persistent, room);
+    let stores = (0..stores).map(store).collect::<Result<Vec<_>>>()?;
     let mut page = [0; PAGE_SIZE];
     let _ = Made::Noise.read_page(1, &mut page);
     let guest = Copied(page);
     let times = over_one(|thread, _| put_own(&stores[thread as usize % stores.len()], thread, &guest));
     let staged: u64 = stores.iter().map(|(client, _)| client.statistics().puts_staged).sum();
+    // Three turns of the first thread, two of the other.
     ensure!(staged == 5 * u64::from(PAGES_A_THREAD), "only {staged} puts were staged");
     Ok(times)
 }
