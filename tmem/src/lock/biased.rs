@@ -16,6 +16,11 @@
 //! Of a reader and a writer that come at once one sees the other: each writes what the other reads before it reads what the
 //! other writes, and these four are sequentially consistent.
 
+#[cfg(all(test, loom))]
+mod ownership;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -221,149 +226,5 @@ impl<T> Drop for Write<'_, T> {
 impl<T> fmt::Debug for BiasedLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BiasedLock").field("biased", &self.biased).finish_non_exhaustive()
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use std::thread;
-
-    use super::*;
-
-    /// A writer leaves two numbers equal, and nobody sees them otherwise.
-    fn writers_and_readers(lock: &BiasedLock<[u64; 2]>, rounds: u64) {
-        let slots: [Slot; 3] = Default::default();
-        thread::scope(|scope| {
-            for slot in &slots {
-                scope.spawn(|| {
-                    loop {
-                        let pair = lock.read_in(Some(slot));
-                        assert_eq!(pair[0], pair[1], "read while it was written");
-                        if pair[0] == rounds {
-                            break;
-                        }
-                    }
-                });
-            }
-            for _ in 0..rounds {
-                let mut pair = lock.write_beside(&slots);
-                pair[0] += 1;
-                pair[1] += 1;
-            }
-        });
-        assert_eq!(*lock.read(), [rounds; 2]);
-    }
-
-    #[test]
-    fn a_writer_is_alone_with_and_without_a_bias() {
-        let lock = BiasedLock::new([0; 2]);
-        writers_and_readers(&lock, 2_000);
-        let lock = BiasedLock::new([0; 2]);
-        lock.read().favour_readers();
-        writers_and_readers(&lock, 20_000);
-        assert!(lock.biased.load(Ordering::Relaxed), "the bias comes back");
-    }
-
-    #[test]
-    fn who_reads_under_one_bias_reads_another_by_its_plain_lock() {
-        let locks = [BiasedLock::new(1), BiasedLock::new(2)];
-        locks.iter().for_each(|lock| lock.read().favour_readers());
-        let slot = Slot::default();
-        let first = locks[0].read_in(Some(&slot));
-        let second = locks[1].read_in(Some(&slot));
-        assert!(matches!((&first.held, &second.held), (Held::Slot(_), Held::Plain { .. })));
-        assert_eq!((*first, *second), (1, 2));
-        drop((first, second));
-        assert!(matches!(locks[1].read_in(Some(&slot)).held, Held::Slot(_)));
-        assert!(matches!(locks[1].read_in(None).held, Held::Plain { .. }), "a thread without a number");
-    }
-}
-
-#[cfg(all(test, loom))]
-mod ownership {
-    //! All orders of readers and writers, by loom.
-
-    use loom::cell::UnsafeCell;
-    use loom::sync::Arc;
-    use loom::thread;
-
-    use super::*;
-
-    struct Model {
-        lock: BiasedLock<UnsafeCell<u64>>,
-        slots: [Slot; 2],
-    }
-
-    // SAFETY: who touches the number when is what loom checks.
-    unsafe impl Send for Model {}
-    // SAFETY: as above.
-    unsafe impl Sync for Model {}
-
-    impl Model {
-        fn read(&self, slot: usize) -> u64 {
-            let value = self.lock.read_in(Some(&self.slots[slot]));
-            // SAFETY: the lock is held.
-            value.with(|value| unsafe { *value })
-        }
-
-        fn add(&self) {
-            let value = self.lock.write_beside(&self.slots);
-            // SAFETY: the lock is held.
-            value.with_mut(|value| unsafe { *value += 1 });
-        }
-
-        fn try_all(
-            first: impl Fn(&Self) + Sync + Send + Clone + 'static,
-            second: impl Fn(&Self) + Sync + Send + Clone + 'static,
-        ) {
-            loom::model(move || {
-                let slots = Default::default();
-                let model = Arc::new(Self { lock: BiasedLock::new(UnsafeCell::new(0)), slots });
-                model.lock.read().favour_readers();
-                let (other, first) = (Arc::clone(&model), first.clone());
-                let thread = thread::spawn(move || first(&other));
-                second(&model);
-                thread.join().unwrap();
-                assert!(model.lock.biased.load(Ordering::Relaxed));
-            });
-        }
-    }
-
-    #[test]
-    fn a_bias_that_is_asked_for_again_lets_nobody_in() {
-        Model::try_all(
-            |model| {
-                let value = model.lock.read_in(Some(&model.slots[1]));
-                value.favour_readers();
-                drop(value);
-                model.read(0);
-            },
-            Model::add,
-        );
-    }
-
-    #[test]
-    fn a_reader_sees_all_of_a_write_or_nothing() {
-        Model::try_all(
-            |model| assert!(model.read(0) <= model.read(0)),
-            |model| {
-                model.add();
-                assert_eq!(model.read(1), 1);
-            },
-        );
-    }
-
-    #[test]
-    fn writers_wait_for_each_other_and_for_readers() {
-        Model::try_all(
-            |model| {
-                model.add();
-                assert!((1..=2).contains(&model.read(0)));
-            },
-            |model| {
-                model.add();
-                assert!((1..=2).contains(&model.read(1)));
-            },
-        );
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing in this crate panics while it holds one, and a caller's panic (a broken [`GuestPages`](crate::GuestPages))
 //! happens outside of all of them; so the flag would never tell anything. Uncontended, they make no system call.
 //!
-//! Under `--cfg loom` they are loom's, which tries all orders in which threads may take them (`biased.rs`,
+//! Under `--cfg loom` they are loom's, which tries all orders in which threads may take them (`biased/ownership.rs`,
 //! `index/ownership.rs`).
 
 mod biased;
