@@ -128,7 +128,10 @@ impl<B: Backing> Arena<B> {
                 Some(Err(_)) | None => {
                     let mut reserve = self.reserve.lock();
                     class.remove_empty().into_iter().for_each(|blank| reserve.give(blank));
-                    ahead.into_iter().for_each(|number| reserve.give(Blank { number, resident_pages: 0 }));
+                    if !ahead.is_empty() {
+                        ahead.into_iter().for_each(|number| reserve.give(Blank { number, resident_pages: 0 }));
+                        reserve.has_grown();
+                    }
                     return Err(NoRoom::OverLimit);
                 }
             }
@@ -217,6 +220,7 @@ impl<B: Backing> Arena<B> {
             let mut reserve = self.reserve.lock();
             run.iter().for_each(|number| reserve.give(Blank { number: *number, resident_pages }));
         }
+        self.reserve.lock().has_grown();
     }
 
     /// Gives runs of slabs back in as few calls as they allow.
