@@ -1,4 +1,5 @@
-//! The rounds: every contender once in each, so that what disturbs the machine disturbs all of them.
+//! The rounds: every contender once in each, so that what disturbs the machine disturbs all of them, and in turn forwards
+//! and backwards: whoever comes next finds caches and free memory as the last one left them.
 
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
@@ -29,7 +30,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<()> {
     for round in 0..arguments.rounds {
         for set in &sets {
             progress.set_message(set.name.clone());
-            for contender in &mut contenders {
+            for at in 0..contenders.len() {
+                let at = if round % 2 == 0 { at } else { contenders.len() - 1 - at };
+                let contender = &mut contenders[at];
                 let name = contender.name();
                 let figures = contender.round(set).with_context(|| format!("{name} on {}", set.name))?;
                 // The first round warms caches and allocators.
