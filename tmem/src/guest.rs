@@ -12,7 +12,7 @@ pub struct BadFrame;
 /// A frame is a guest-physical address divided by the page size; it comes from the guest unchecked. The guest may
 /// change the page during a copy, so an implementation makes no reference to it and the store decides on its own copy.
 pub trait GuestPages {
-    /// Copies the page at `frame` into `into`. On an error `into` holds anything.
+    /// Copies the page at `frame` into `into`; [`copy_page`](crate::copy_page) is for that. On an error `into` holds anything.
     ///
     /// # Errors
     /// [`BadFrame`] where `frame` is not guest memory.

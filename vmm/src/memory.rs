@@ -59,7 +59,10 @@ fn frame_address(frame: u64) -> Result<GuestAddress, BadFrame> {
 
 impl GuestPages for Pages<'_> {
     fn read_page(&self, frame: u64, into: &mut Page) -> Result<(), BadFrame> {
-        self.0.read_slice(into, frame_address(frame)?).map_err(|_| BadFrame)
+        let page = self.0.get_slice(frame_address(frame)?, PAGE_SIZE).map_err(|_| BadFrame)?;
+        // SAFETY: the slice is a page of the guest's memory, which is mapped as long as it is borrowed.
+        unsafe { tmem::copy_page(page.ptr_guard().as_ptr(), into) };
+        Ok(())
     }
 
     fn write_page(&self, frame: u64, from: &Page) -> Result<(), BadFrame> {

@@ -68,7 +68,9 @@ impl<'a> Memory<'a> {
 
 impl GuestPages for Memory<'_> {
     fn read_page(&self, frame: u64, into: &mut Page) -> Result<(), BadFrame> {
-        *into = self.pages[self.page(frame)?];
+        let page = &self.pages[self.page(frame)?];
+        // SAFETY: a page is valid for reads of a page.
+        unsafe { tmem::copy_page(page.as_ptr(), into) };
         Ok(())
     }
 
