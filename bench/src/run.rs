@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::RunArguments;
 use crate::contender;
-use crate::machine::Machine;
+use crate::machine::{CpuTime, Machine};
 use crate::pages;
 use crate::results::{Figure, Figures, Results, median};
 use crate::scenes;
@@ -25,6 +25,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<()> {
         results.pages.insert(set.name.clone(), set.pages().len());
     }
 
+    let before = CpuTime::now();
     let steps = u64::from(arguments.rounds) * sets.len() as u64;
     let progress = ProgressBar::new(steps).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")?);
     for round in 0..arguments.rounds {
@@ -57,10 +58,10 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<()> {
         }
     }
 
-    println!(
-        "{}, {} CPUs, Linux {}, revision {}",
-        results.machine.cpu, results.machine.cpus, results.machine.kernel, results.machine.revision
-    );
+    results.machine.stolen_percent = CpuTime::now().stolen_percent_since(before);
+    let Machine { cpu, cpus, kernel, revision, huge_pages, stolen_percent } = &results.machine;
+    println!("{cpu}, {cpus} CPUs, Linux {kernel}, revision {revision}");
+    println!("huge pages: {huge_pages}; the host took {stolen_percent:.1} % of the CPUs meanwhile");
     for (set, pages) in sets.iter().map(|set| (&set.name, set.pages().len())) {
         println!("\n{set}: {pages} pages, medians of {} rounds", arguments.rounds - 1);
         println!("{}", table(&order, |name| results.sets.get(set)?.get(name).cloned()));

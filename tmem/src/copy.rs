@@ -32,7 +32,7 @@ pub unsafe fn copy_page(from: *const u8, into: &mut Page) {
 #[inline]
 unsafe fn by_cache_lines(from: *const u8, into: &mut Page) {
     // SAFETY: reads a page at `from` and writes the page `into`. The compiler sees neither, so it is nothing to it that
-    // the guest writes what is read. Of these registers no upper half is waited for by older instructions.
+    // the guest writes what is read. SSE has no part of zmm16 and up, so nothing waits for their upper halves (`vzeroupper`).
     unsafe {
         std::arch::asm!(
             "2:",

@@ -41,9 +41,9 @@ impl Reserve {
         Some(Blank { number, resident_pages: 0 })
     }
 
-    /// Blank slabs to make resident, in ascending order: half as many as are in use, once of those the last half is
-    /// left; the other vCPUs take that meanwhile. One thread makes slabs resident at a time, until it has
-    /// [grown](Self::has_grown) the reserve.
+    /// Blank slabs to make resident, in ascending order: half as many as are in use, once fewer idle ones than half of that
+    /// are left. Those are for the other vCPUs meanwhile: one thread makes slabs resident at a time, until it says that the
+    /// reserve [has grown](Self::has_grown).
     pub(super) fn take_ahead(&mut self) -> Vec<u32> {
         let resident = self.next.saturating_sub(count(&self.blank));
         let ahead = (resident.saturating_sub(count(&self.idle)) / 2).min(AHEAD_SLABS);
