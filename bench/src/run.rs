@@ -101,9 +101,10 @@ fn table(order: &[String], figures: impl Fn(&str) -> Option<Figures>) -> Table {
             columns.iter().map(|(_, figure)| of(&own, *figure).map_or("-".into(), |value| format!("{value:.0}"))),
         );
         if let Some(peer) = &peer {
-            row.extend(relative.iter().map(|figure| match (of(&own, *figure), of(peer, *figure)) {
-                (Some(own), Some(peer)) => format!("{:.2}", own / peer),
-                _ => "-".into(),
+            row.extend(relative.iter().map(|figure| {
+                let samples = |figures: &Figures| figures.get(figure).cloned().unwrap_or_default();
+                let ratios: Vec<f64> = samples(&own).iter().zip(samples(peer)).map(|(own, peer)| own / peer).collect();
+                median(&ratios).map_or("-".into(), |ratio| format!("{ratio:.2}"))
             }));
         }
         table.add_row(row);
