@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 
+use crate::machine::Machine;
 use crate::results::{Results, median};
 
 /// Prints the medians of both, and those of B over those of A.
@@ -13,7 +14,13 @@ pub(crate) fn print(a: &Path, b: &Path) -> Result<()> {
     if a.machine.cpu != b.machine.cpu || a.machine.kernel != b.machine.kernel {
         println!("measured on different machines: only ratios to a peer of the same run mean anything\n");
     }
-    println!("A: revision {}\nB: revision {}\n", a.machine.revision, b.machine.revision);
+    for (name, machine) in [("A", &a.machine), ("B", &b.machine)] {
+        let Machine { revision, huge_pages, stolen_percent, .. } = machine;
+        println!(
+            "{name}: revision {revision}; huge pages: {huge_pages}; the host took {stolen_percent:.1} % of the CPUs"
+        );
+    }
+    println!();
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["set", "contender", "figure", "A", "B", "B / A"]);

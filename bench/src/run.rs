@@ -25,15 +25,14 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<()> {
         results.pages.insert(set.name.clone(), set.pages().len());
     }
 
+    let order: Vec<_> = contenders.iter().map(|contender| contender.name()).collect();
     let before = CpuTime::now();
     let steps = u64::from(arguments.rounds) * sets.len() as u64;
     let progress = ProgressBar::new(steps).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")?);
     for round in 0..arguments.rounds {
         for set in &sets {
             progress.set_message(set.name.clone());
-            for at in 0..contenders.len() {
-                let at = if round % 2 == 0 { at } else { contenders.len() - 1 - at };
-                let contender = &mut contenders[at];
+            for contender in &mut contenders {
                 let name = contender.name();
                 let figures = contender.round(set).with_context(|| format!("{name} on {}", set.name))?;
                 // The first round warms caches and allocators.
@@ -43,9 +42,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<()> {
             }
             progress.inc(1);
         }
+        contenders.reverse();
     }
     progress.finish_and_clear();
-    let order: Vec<_> = contenders.iter().map(|contender| contender.name()).collect();
 
     if !arguments.no_scenes {
         for round in 0..arguments.rounds {
